@@ -1,0 +1,44 @@
+# make run     try Kedge on this machine (ONCE=1: end after the first deploy)
+# make test    all tests, in parallel
+# make check   format, lint, types, imports
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: run test check format install clean
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^# \(make.*\)/  \1/p' Makefile
+
+.venv/.runtime: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Kedge needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@test -x $(BIN)/python || { echo "creating .venv"; $(PYTHON) -m venv .venv; }
+	@echo "installing what Kedge needs into .venv"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt -e .
+	@touch $@
+
+.venv/.dev: .venv/.runtime requirements-dev.txt
+	@echo "installing what the checks and tests need into .venv"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+install: .venv/.runtime
+
+run: .venv/.runtime
+	@$(BIN)/python -m ghapp demo $(if $(ONCE),--once)
+
+test: .venv/.dev
+	@$(BIN)/pytest -n auto $(ARGS)
+
+check: .venv/.dev
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: .venv/.dev
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache *.egg-info build
