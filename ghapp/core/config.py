@@ -1,0 +1,149 @@
+"""Application config as values. ``ghapp.apps`` makes them from text; nothing here reads anything."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Allow:
+    """Who may act on an environment. Both empty: whoever may push to the repository."""
+
+    users: tuple[str, ...] = ()
+    teams: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Auto:
+    """Deploy ``branch`` without being asked, after each ``push`` or once its ``checks`` are green."""
+
+    branch: str
+    after: str = "checks"
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """Where people hear of deploys: a Slack channel, the pull request."""
+
+    slack: str | None = None
+    pull_request: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentConfig:
+    """One environment of one app, with everything that it inherits from the app filled in.
+
+    ``checks`` is None where every check that exists must be green, and empty where none is asked for.
+    Durations are seconds, ``log_limit`` is bytes.
+    """
+
+    name: str
+    deploy: str
+    aliases: tuple[str, ...] = ()
+    tasks: dict[str, str] = field(default_factory=dict)
+    auto: Auto | None = None
+    checks: tuple[str, ...] | None = None
+    checks_timeout_s: int = 3600
+    refs: tuple[str, ...] = ()
+    allow: Allow = Allow()
+    timeout_s: int = 1800
+    silence_s: int | None = None
+    grace_s: int = 30
+    log_limit: int = 1 << 30
+    url: str | None = None
+    env: dict[str, str] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
+    runner: tuple[str, ...] = ()
+    token: bool = False
+    notify: Notify = Notify()
+
+    def command(self, task: str) -> str | None:
+        """The command template of a task, or None where the config names no such task."""
+        return self.tasks.get(task) or (self.deploy if task == "deploy" else None)
+
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        return ("deploy", *sorted(set(self.tasks) - {"deploy"}))
+
+
+@dataclass(frozen=True, slots=True)
+class AppConfig:
+    """One application. ``repository`` is ``owner/name``, or None where it is to be found by the name."""
+
+    name: str
+    via: str
+    repository: str | None
+    environments: tuple[EnvironmentConfig, ...]
+    line: int = 0
+
+    def environment(self, name: str) -> EnvironmentConfig | None:
+        """The environment of that name or alias; names are compared without case, as people type them."""
+        wanted = name.casefold()
+        for environment in self.environments:
+            if wanted in {environment.name.casefold(), *map(str.casefold, environment.aliases)}:
+                return environment
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something wrong in a config, with its place: ``path`` like ``sentry.environments.staging.auto``."""
+
+    path: str
+    line: int
+    message: str
+
+    def __str__(self) -> str:
+        return (
+            f"line {self.line}: {self.path}: {self.message}"
+            if self.path
+            else f"line {self.line}: {self.message}"
+        )
+
+
+#: Names that are paths of the HTTP API and the pages.
+RESERVED_NAMES = frozenset(
+    "api apps runner runners events audit locks tokens openapi.json docs webhooks healthz readyz metrics static"
+    " login logout auth setup".split()
+)
+
+
+def cross_check(apps: tuple[AppConfig, ...]) -> list[Problem]:
+    """What is wrong between values that are each well-formed: clashing names, impossible combinations."""
+    problems: list[Problem] = []
+    seen: dict[str, AppConfig] = {}
+    for app in apps:
+        if app.name in RESERVED_NAMES:
+            problems.append(Problem(app.name, app.line, f"“{app.name}” is a reserved name; choose another"))
+        if app.name in seen:
+            problems.append(
+                Problem(app.name, app.line, f"also defined on line {seen[app.name].line}; names are unique")
+            )
+        seen[app.name] = app
+        problems += _names_clash(app)
+        problems += [problem for environment in app.environments for problem in _impossible(app, environment)]
+    return problems
+
+
+def _names_clash(app: AppConfig) -> list[Problem]:
+    owner: dict[str, str] = {}
+    problems = []
+    for environment in app.environments:
+        for name in (environment.name, *environment.aliases):
+            other = owner.setdefault(name.casefold(), environment.name)
+            if other != environment.name:
+                path = f"{app.name}.environments.{environment.name}"
+                problems.append(Problem(path, app.line, f"the name “{name}” already stands for {other}"))
+    return problems
+
+
+def _impossible(app: AppConfig, environment: EnvironmentConfig) -> list[Problem]:
+    path = f"{app.name}.environments.{environment.name}"
+    problems = []
+    if environment.auto and environment.auto.after == "checks" and environment.checks == ():
+        message = (
+            "auto waits for checks, but `checks: []` asks for none; write `after: push` or name the checks"
+        )
+        problems.append(Problem(f"{path}.auto", app.line, message))
+    if environment.silence_s and environment.silence_s > environment.timeout_s:
+        message = "silence is longer than timeout, so it can never count; make it shorter"
+        problems.append(Problem(f"{path}.silence", app.line, message))
+    return problems

@@ -1,0 +1,179 @@
+"""What Kedge asks of a VCS host. Everything that knows a host by name lives in a file of its own beside this."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ghapp.core.checks import Check
+from ghapp.core.values import DeploymentStatus
+
+
+class ProviderError(Exception):
+    """A call to the provider failed. ``message`` is a sentence for people and holds no secret."""
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+
+
+class Unavailable(ProviderError):
+    """Nobody is to blame and it may work later: network, timeout, 5xx. Whether it was done is unknown."""
+
+
+class RateLimited(ProviderError):
+    """Try again in ``retry_after_s`` seconds, not earlier."""
+
+    def __init__(self, message: str, *, retry_after_s: float, status: int | None = None) -> None:
+        super().__init__(message, status=status)
+        self.retry_after_s = retry_after_s
+
+
+class Unauthorized(ProviderError):
+    """The credentials were not accepted (401): expired or wrong."""
+
+
+class Forbidden(ProviderError):
+    """The credentials are good but may not do this (403)."""
+
+
+class NotFound(ProviderError):
+    """No such thing, or not visible with these credentials (404, 410)."""
+
+
+class Refused(ProviderError):
+    """The request itself is wrong and will stay wrong (other 4xx)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A repository of a provider. ``id`` is the provider's and survives a rename; ``full_name`` does not."""
+
+    id: int
+    full_name: str
+    clone_url: str
+    default_branch: str | None = None
+    private: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RepoToken:
+    """A token for one repository. ``missing`` are permissions wished for that were not granted."""
+
+    value: str = field(repr=False)
+    expires_at: int
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ShownStatus:
+    """A deployment status as the provider shows it."""
+
+    state: str
+    description: str
+    created_at: int
+    log_url: str | None = None
+
+
+class RepositoryClient(Protocol):
+    """One repository of a provider, seen with credentials for it. Used by the app and by the runner alike.
+
+    Every method raises `ProviderError` in one of its kinds and nothing else.
+    """
+
+    async def checks(self, sha: str) -> Sequence[Check]:
+        """Newest state of every status, check run and check suite with runs on the sha; all pages."""
+        ...
+
+    async def create_status(self, deployment_id: int, status: DeploymentStatus) -> None:
+        """Add a deployment status; never lets the provider make others inactive."""
+        ...
+
+    async def newest_status(self, deployment_id: int) -> ShownStatus | None:
+        """The status the provider shows now, or None where there is none yet."""
+        ...
+
+    async def permission(self, user: str) -> str:
+        """``admin``, ``maintain``, ``write``, ``triage``, ``read`` or ``none``."""
+        ...
+
+    async def in_team(self, team: str, user: str) -> bool:
+        """Is the user an active member? ``team`` is ``org/slug`` or the slug in the owner's organization."""
+        ...
+
+    async def reachable(self, sha: str, refs: Sequence[str]) -> bool:
+        """Is the commit contained in one of these branches? They may be patterns (``release/*``)."""
+        ...
+
+
+class AppClient(Protocol):
+    """The app's own standing with a provider: which repositories it may use, and tokens for them."""
+
+    @property
+    def own_checks(self) -> tuple[str, ...]:
+        """Key prefixes of the checks that Kedge itself writes."""
+        ...
+
+    @property
+    def api_url(self) -> str:
+        """Base URL that a runner uses, given with each job."""
+        ...
+
+    async def find_repository(self, name: str) -> list[Repository]:
+        """Installed repositories of that name: ``owner/name`` gives one or none, ``name`` every match."""
+        ...
+
+    async def repo_token(self, repository: Repository) -> RepoToken:
+        """A token narrowed to the repository and to what a runner needs, cached until shortly before its end."""
+        ...
+
+    def repository(self, repository: Repository) -> RepositoryClient:
+        """A client whose credentials are the app's own for that repository."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+# Events, parsed by pure functions of each provider from a stored delivery.
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentEvent:
+    """Somebody created a deployment. ``payload`` is what they sent along, as an object."""
+
+    repository: Repository
+    installation_id: int | None
+    deployment_id: int
+    sha: str
+    ref: str
+    task: str
+    environment: str
+    creator: str
+    creator_is_person: bool
+    created_at: int
+    payload: dict[str, object] = field(default_factory=dict)
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckEvent:
+    """Something about the checks of a sha changed; ``check`` is None where the event does not say what."""
+
+    repository: Repository
+    sha: str
+    check: Check | None
+
+
+@dataclass(frozen=True, slots=True)
+class InstallationEvent:
+    """Repositories that the app may (or may no longer) use."""
+
+    installation_id: int
+    account: str
+    added: tuple[tuple[int, str], ...] = ()
+    removed: tuple[int, ...] = ()
+    permissions: dict[str, str] = field(default_factory=dict)
+    gone: bool = False
+
+
+Event = DeploymentEvent | CheckEvent | InstallationEvent
