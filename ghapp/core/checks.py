@@ -91,9 +91,7 @@ def evaluate(fetched: Iterable[Check], policy: Policy, events: Iterable[Check] =
     if policy.names == ():
         return Evaluation()
     counted = {key: check for key, check in latest(fetched).items() if policy.counts(check)}
-    stale = tuple(
-        event for event in latest(events).values() if policy.counts(event) and _overtakes(event, counted)
-    )
+    stale = tuple(event for event in latest(events).values() if policy.counts(event) and _overtakes(event, counted))
     stale_keys = {event.key for event in stale}
     settled = [check for key, check in counted.items() if key not in stale_keys]
     known_names = {check.name for check in counted.values()} | {event.name for event in stale}

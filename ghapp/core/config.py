@@ -92,17 +92,12 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        return (
-            f"line {self.line}: {self.path}: {self.message}"
-            if self.path
-            else f"line {self.line}: {self.message}"
-        )
+        return f"line {self.line}: {self.path}: {self.message}" if self.path else f"line {self.line}: {self.message}"
 
 
 #: Names that are paths of the HTTP API and the pages.
 RESERVED_NAMES = frozenset(
-    "api apps runner runners events audit locks tokens openapi.json docs webhooks healthz readyz metrics static"
-    " login logout auth setup".split()
+    ["api", "apps", "runner", "runners", "events", "audit", "locks", "tokens", "openapi.json", "docs", "webhooks", "healthz", "readyz", "metrics", "static", "login", "logout", "auth", "setup"]
 )
 
 
@@ -139,9 +134,7 @@ def _impossible(app: AppConfig, environment: EnvironmentConfig) -> list[Problem]
     path = f"{app.name}.environments.{environment.name}"
     problems = []
     if environment.auto and environment.auto.after == "checks" and environment.checks == ():
-        message = (
-            "auto waits for checks, but `checks: []` asks for none; write `after: push` or name the checks"
-        )
+        message = "auto waits for checks, but `checks: []` asks for none; write `after: push` or name the checks"
         problems.append(Problem(f"{path}.auto", app.line, message))
     if environment.silence_s and environment.silence_s > environment.timeout_s:
         message = "silence is longer than timeout, so it can never count; make it shorter"
