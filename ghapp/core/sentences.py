@@ -1,0 +1,212 @@
+"""Every sentence that tells people where a deploy stands. Each exists once and is shown verbatim at every door."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from difflib import get_close_matches
+
+from ghapp.core.checks import Check
+from ghapp.core.values import DESCRIPTION_LIMIT, Lock, State
+
+
+def clock(at: int) -> str:
+    """``14:02 UTC``, or with the date where a time alone would mislead nobody but the patient: ``Nov 23, 14:02 UTC``."""
+    return datetime.fromtimestamp(at / 1000, UTC).strftime("%b %-d, %H:%M UTC")
+
+
+def duration(seconds: float) -> str:
+    """``45 s``, ``3 min``, ``2 h 5 min``, ``3 d 4 h``."""
+    whole = int(seconds)
+    if whole < 100:
+        return f"{whole} s"
+    minutes, hours, days = whole // 60, whole // 3600, whole // 86400
+    if minutes < 100:
+        return f"{minutes} min"
+    if hours < 48:
+        return f"{hours} h {minutes % 60} min" if minutes % 60 else f"{hours} h"
+    return f"{days} d {hours % 24} h" if hours % 24 else f"{days} d"
+
+
+def joined(words: Iterable[str], most: int = 5) -> str:
+    """``a, b and c``; what is more than ``most`` is counted."""
+    every = list(words)
+    shown = every[:most] if len(every) <= most else [*every[: most - 1], f"{len(every) - most + 1} more"]
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}" if shown else ""
+
+
+def short(sha: str) -> str:
+    return sha[:7]
+
+
+def description(text: str) -> str:
+    """A text as a deployment status description: one line, cut with an ellipsis at the provider's limit."""
+    line = " ".join(text.split())
+    return line if len(line) <= DESCRIPTION_LIMIT else line[: DESCRIPTION_LIMIT - 1].rstrip() + "…"
+
+
+def nearest(name: str, names: Sequence[str]) -> str:
+    """`` Did you mean …?`` or the whole list, to follow a sentence about an unknown name."""
+    by_fold = {candidate.casefold(): candidate for candidate in names}
+    close = get_close_matches(name.casefold(), by_fold, n=2, cutoff=0.6)
+    if close:
+        return f" Did you mean {' or '.join(by_fold[match] for match in close)}?"
+    return f" There is: {joined(names, 8)}." if names else ""
+
+
+# The gate
+
+
+def turn(ahead: str, what_it_waits_for: str, number: int) -> str:
+    return f"Behind {ahead}, which {what_it_waits_for} (to pass it: cancel {number})."
+
+
+def turn_running(ahead: str, who: str, since: int) -> str:
+    return f"{ahead} by {who} is running since {clock(since)}."
+
+
+def turn_lost(ahead: str, since: int, number: int) -> str:
+    return (
+        f"{ahead} has lost its runner since {clock(since)}; the environment stays held until the runner is heard "
+        f"again or somebody declares it dead (declare-dead {number})."
+    )
+
+
+def turn_preparing(ahead: str) -> str:
+    return f"{ahead} is being prepared."
+
+
+def locked(lock: Lock) -> str:
+    what = lock.environment or lock.app or "Everything"
+    until = f" until {clock(lock.until)}" if lock.until else ""
+    return f"{what} is locked by {lock.who} since {clock(lock.since)}{until}: {lock.reason}"
+
+
+def check_failed(check: Check) -> str:
+    return f"Check {check.name} failed{_detail(check)}."
+
+
+def check_pending(check: Check) -> str:
+    return f"Waiting for check {check.name}{_detail(check)}."
+
+
+def check_missing(name: str) -> str:
+    return f"Waiting for check {name}: it has not reported yet."
+
+
+def check_stale(check: Check) -> str:
+    return f"Check {check.name} has just changed to {check.state}; asking again."
+
+
+def _detail(check: Check) -> str:
+    return f" ({check.detail})" if check.detail and len(check.detail) <= 60 else ""
+
+
+def no_checks() -> str:
+    return "The commit has no checks yet; an automatic deploy waits for the first."
+
+
+def checks_unknown(problem: str) -> str:
+    return f"The checks could not be read, so the gate stays closed: {problem}"
+
+
+def checks_timed_out(waited_s: float, waiting_for: Sequence[str]) -> str:
+    names = f": {joined(waiting_for)}" if waiting_for else ""
+    return f"Waited {duration(waited_s)} for checks{names}. Deploy again once they are green, or force it."
+
+
+def token_permission(missing: Sequence[str]) -> str:
+    return (
+        f"The installation does not grant {joined(missing)}; an owner can accept the permission request in the "
+        "app's installation settings."
+    )
+
+
+def no_runner(labels: Sequence[str], seen: int | None, now: int) -> str:
+    wanted = f" with label{'s' if len(labels) > 1 else ''} {joined(labels)}" if labels else ""
+    if seen is None:
+        return f"No runner{wanted} has been seen yet; start one with `python -m runner`."
+    return f"No runner{wanted} has been seen for {duration((now - seen) / 1000)}."
+
+
+def ready() -> str:
+    return "Ready; waiting for a runner to take it."
+
+
+def cancelled(who: str) -> str:
+    return f"Cancelled by {who}."
+
+
+def not_allowed(who: str, environment: str, users: Sequence[str], teams: Sequence[str]) -> str:
+    allowed = joined([*users, *(f"team {team}" for team in teams)], 8)
+    return f"{who} may not deploy to {environment}; it takes {allowed or 'push permission on the repository'}."
+
+
+def wrong_ref(sha: str, environment: str, refs: Sequence[str]) -> str:
+    return f"{short(sha)} is not on {' or '.join(refs)}; {environment} takes commits from there only."
+
+
+def unknown_environment(name: str, names: Sequence[str]) -> str:
+    return f"There is no environment {name}.{nearest(name, names)}"
+
+
+def unknown_task(name: str, names: Sequence[str]) -> str:
+    return f"There is no task {name}.{nearest(name, names)}"
+
+
+def which_app(repository: str, names: Sequence[str], named: str | None = None) -> str:
+    if named:
+        return f"{repository} has no app {named}.{nearest(named, names)}"
+    return f"{repository} has several apps: say which in payload.app ({joined(names, 8)})."
+
+
+# How it goes and ends
+
+
+def queued() -> str:
+    return "In line."
+
+
+def claimed(runner: str) -> str:
+    return f"Runner {runner} asks the checks and prepares."
+
+
+def running(runner: str) -> str:
+    return f"Running on {runner}."
+
+
+def ended(state: State, seconds: float | None, reason: str) -> str:
+    """How a deploy ended, as status description and on the page."""
+    took = f" after {duration(seconds)}" if seconds is not None else ""
+    words = {
+        State.SUCCEEDED: f"Succeeded{took}.",
+        State.FAILED: f"Failed{took}",
+        State.ERRORED: f"Could not be run to an end{took}",
+        State.CANCELLED: "Cancelled",
+        State.REJECTED: "Rejected",
+    }[state]
+    return words if state is State.SUCCEEDED else f"{words}: {reason}" if reason else f"{words}."
+
+
+def exit_code(code: int | None, signal: int | None) -> str:
+    if signal is not None:
+        return f"the command was ended by signal {signal}"
+    return f"the command ended with exit code {code}"
+
+
+def timed_out(limit_s: int) -> str:
+    return f"it ran longer than its timeout of {duration(limit_s)}"
+
+
+def silent(limit_s: int) -> str:
+    return f"it wrote nothing for {duration(limit_s)}"
+
+
+def too_late(deploy: str, state: State) -> str:
+    return f"Too late: {deploy} has already {state.value}."
+
+
+def declared_dead(who: str) -> str:
+    return f"declared dead by {who} after its runner was lost"
+
+
+def superseded(by: str) -> str:
+    return f"Superseded by {by}."
