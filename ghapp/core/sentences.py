@@ -9,7 +9,7 @@ from ghapp.core.values import DESCRIPTION_LIMIT, Lock, State
 
 
 def clock(at: int) -> str:
-    """``14:02 UTC``, or with the date where a time alone would mislead nobody but the patient: ``Nov 23, 14:02 UTC``."""
+    """``Nov 23, 14:02 UTC``."""
     return datetime.fromtimestamp(at / 1000, UTC).strftime("%b %-d, %H:%M UTC")
 
 
@@ -56,7 +56,7 @@ def nearest(name: str, names: Sequence[str]) -> str:
 
 
 def turn(ahead: str, what_it_waits_for: str, number: int) -> str:
-    return f"Behind {ahead}, which {what_it_waits_for} (to pass it: cancel {number})."
+    return f"Behind {ahead}: {what_it_waits_for} To pass it: cancel {number}."
 
 
 def turn_running(ahead: str, who: str, since: int) -> str:
@@ -77,7 +77,7 @@ def turn_preparing(ahead: str) -> str:
 def locked(lock: Lock) -> str:
     what = lock.environment or lock.app or "Everything"
     until = f" until {clock(lock.until)}" if lock.until else ""
-    return f"{what} is locked by {lock.who} since {clock(lock.since)}{until}: {lock.reason}"
+    return f"{what} is locked by {lock.who} since {clock(lock.since)}{until}: {lock.reason.rstrip('.')}."
 
 
 def check_failed(check: Check) -> str:
