@@ -1,6 +1,6 @@
 """The nouns of Kedge as plain frozen values. Times are milliseconds since the epoch, UTC."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -117,8 +117,11 @@ STATUS_OF = {
 
 
 @dataclass(frozen=True, slots=True)
-class Forced:
-    """Who passed which part of the gate: ``checks``, ``lock`` or ``all``."""
+class Repository:
+    """A repository of a provider. ``id`` is the provider's and survives a rename; ``full_name`` does not."""
 
-    who: str
-    what: frozenset[str] = field(default_factory=frozenset)
+    id: int
+    full_name: str
+    clone_url: str
+    default_branch: str | None = None
+    private: bool = False

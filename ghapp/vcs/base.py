@@ -6,6 +6,7 @@ from typing import Protocol
 
 from ghapp.core.checks import Check
 from ghapp.core.values import DeploymentStatus
+from ghapp.core.values import Repository as Repository
 
 
 class ProviderError(Exception):
@@ -43,17 +44,6 @@ class NotFound(ProviderError):
 
 class Refused(ProviderError):
     """The request itself is wrong and will stay wrong (other 4xx)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Repository:
-    """A repository of a provider. ``id`` is the provider's and survives a rename; ``full_name`` does not."""
-
-    id: int
-    full_name: str
-    clone_url: str
-    default_branch: str | None = None
-    private: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,85 @@
+"""Deliveries: stored before they are answered, worked off later, remembered to tell what was already known."""
+
+from dataclasses import dataclass
+
+from ghapp.store.base import Row, Tx
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    id: int
+    guid: str
+    event: str
+    received_at: int
+    attempts: int
+    body: bytes | None
+
+
+def _delivery(row: Row) -> Delivery:
+    return Delivery(row["id"], row["guid"], row["event"], row["received_at"], row["attempts"], row["body"])
+
+
+async def store(tx: Tx, guid: str, event: str, body: bytes, now: int) -> bool:
+    """Take a delivery in; False if this id was known."""
+    changed = await tx.run(
+        """INSERT INTO deliveries (guid, event, received_at, state, next_at, body)
+           VALUES (:guid, :event, :now, 'waiting', :now, :body) ON CONFLICT (guid) DO NOTHING""",
+        guid=guid,
+        event=event,
+        now=now,
+        body=body,
+    )
+    return changed > 0
+
+
+async def due(tx: Tx, now: int, limit: int) -> list[Delivery]:
+    """Deliveries to work on, in the order they came in."""
+    rows = await tx.all(
+        "SELECT * FROM deliveries WHERE state = 'waiting' AND next_at <= :now ORDER BY id LIMIT :limit",
+        now=now,
+        limit=limit,
+    )
+    return [_delivery(row) for row in rows]
+
+
+async def next_at(tx: Tx, now: int) -> int | None:
+    row = await tx.one("SELECT MIN(next_at) AS at FROM deliveries WHERE state = 'waiting' AND next_at > :now", now=now)
+    return row["at"] if row else None
+
+
+async def oldest_due(tx: Tx, now: int) -> int | None:
+    """Since when the oldest delivery that could be worked on waits; None where none does."""
+    row = await tx.one(
+        "SELECT MIN(received_at) AS at FROM deliveries WHERE state = 'waiting' AND next_at <= :now", now=now
+    )
+    return row["at"] if row else None
+
+
+async def end(tx: Tx, delivery_id: int, state: str, problem: str | None = None) -> None:
+    """``done``, ``ignored`` or ``failed``. The body of an ignored one goes at once."""
+    body = "body = NULL, " if state == "ignored" else ""
+    await tx.run(
+        f"UPDATE deliveries SET {body}state = :state, problem = :problem WHERE id = :id",
+        id=delivery_id,
+        state=state,
+        problem=problem,
+    )
+
+
+async def postpone(tx: Tx, delivery_id: int, next_at: int, problem: str) -> None:
+    """Try again later, keeping what went wrong (a traceback)."""
+    await tx.run(
+        "UPDATE deliveries SET next_at = :next_at, attempts = attempts + 1, problem = :problem WHERE id = :id",
+        id=delivery_id,
+        next_at=next_at,
+        problem=problem,
+    )
+
+
+async def forget(tx: Tx, *, bodies_before: int, ids_before: int) -> None:
+    """Drop old bodies, and later the ids too; what still waits is kept."""
+    await tx.run(
+        "UPDATE deliveries SET body = NULL WHERE state <> 'waiting' AND received_at < :at AND body IS NOT NULL",
+        at=bodies_before,
+    )
+    await tx.run("DELETE FROM deliveries WHERE state <> 'waiting' AND received_at < :at", at=ids_before)

@@ -1,0 +1,145 @@
+"""Notices: what the provider *should show*, at most one wanted status per deploy, retried until delivered."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from ghapp.core.values import DeploymentStatus
+from ghapp.store.base import Row, Tx
+
+STATUS = "status"
+VERIFY = "verify"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    id: int
+    channel: str
+    deploy_id: int | None
+    repository_id: int
+    deployment_id: int
+    status: DeploymentStatus
+    final: bool
+    version: int
+    next_at: int
+    attempts: int
+    unsure: bool
+
+
+def _notice(row: Row) -> Notice:
+    return Notice(
+        row["id"],
+        row["channel"],
+        row["deploy_id"],
+        row["repository_id"],
+        row["deployment_id"],
+        msgspec.json.decode(row["body"], type=DeploymentStatus),
+        bool(row["final"]),
+        row["version"],
+        row["next_at"],
+        row["attempts"],
+        bool(row["unsure"]),
+    )
+
+
+async def waiting(tx: Tx, deploy_id: int, channel: str = STATUS) -> Notice | None:
+    """The notice of a deploy that is still to be delivered."""
+    row = await tx.one(
+        "SELECT * FROM notices WHERE deploy_id = :deploy_id AND channel = :channel AND state = 'waiting'",
+        deploy_id=deploy_id,
+        channel=channel,
+    )
+    return _notice(row) if row else None
+
+
+async def put(
+    tx: Tx,
+    *,
+    channel: str,
+    deploy_id: int | None,
+    repository_id: int,
+    deployment_id: int,
+    status: DeploymentStatus,
+    final: bool,
+    now: int,
+    next_at: int,
+) -> None:
+    """Want something shown; replaces what the same deploy still waits to show on that channel."""
+    body = msgspec.json.encode(status).decode()
+    before = await waiting(tx, deploy_id, channel) if deploy_id is not None else None
+    if before:
+        await tx.run(
+            """UPDATE notices SET body = :body, final = :final, version = version + 1, next_at = :next_at,
+               attempts = 0 WHERE id = :id""",
+            id=before.id,
+            body=body,
+            final=int(final),
+            next_at=next_at,
+        )
+        return
+    await tx.run(
+        """INSERT INTO notices (channel, deploy_id, repository_id, deployment_id, body, final, state, created_at,
+             next_at)
+           VALUES (:channel, :deploy_id, :repository_id, :deployment_id, :body, :final, 'waiting', :now, :next_at)""",
+        channel=channel,
+        deploy_id=deploy_id,
+        repository_id=repository_id,
+        deployment_id=deployment_id,
+        body=body,
+        final=int(final),
+        now=now,
+        next_at=next_at,
+    )
+
+
+async def due(tx: Tx, now: int, limit: int) -> list[Notice]:
+    """What is to be delivered now, final states first."""
+    rows = await tx.all(
+        """SELECT * FROM notices WHERE state = 'waiting' AND next_at <= :now
+           ORDER BY final DESC, next_at, id LIMIT :limit""",
+        now=now,
+        limit=limit,
+    )
+    return [_notice(row) for row in rows]
+
+
+async def get(tx: Tx, notice_id: int) -> Notice | None:
+    """The notice if it still waits."""
+    row = await tx.one("SELECT * FROM notices WHERE id = :id AND state = 'waiting'", id=notice_id)
+    return _notice(row) if row else None
+
+
+async def next_at(tx: Tx, now: int) -> int | None:
+    row = await tx.one("SELECT MIN(next_at) AS at FROM notices WHERE state = 'waiting' AND next_at > :now", now=now)
+    return row["at"] if row else None
+
+
+async def oldest_due(tx: Tx, now: int) -> int | None:
+    """Since when the oldest undelivered notice is due; None where nothing is."""
+    row = await tx.one("SELECT MIN(next_at) AS at FROM notices WHERE state = 'waiting' AND next_at <= :now", now=now)
+    return row["at"] if row else None
+
+
+async def postpone(tx: Tx, notice_id: int, next_at: int, *, unsure: bool, problem: str | None) -> None:
+    await tx.run(
+        """UPDATE notices SET next_at = :next_at, attempts = attempts + 1, unsure = :unsure, problem = :problem
+           WHERE id = :id""",
+        id=notice_id,
+        next_at=next_at,
+        unsure=int(unsure),
+        problem=problem,
+    )
+
+
+async def end(tx: Tx, notice_id: int, state: str, problem: str | None = None) -> None:
+    """``done`` or ``failed``."""
+    await tx.run(
+        "UPDATE notices SET state = :state, problem = :problem WHERE id = :id",
+        id=notice_id,
+        state=state,
+        problem=problem,
+    )
+
+
+async def forget(tx: Tx, before: int) -> None:
+    await tx.run("DELETE FROM notices WHERE state <> 'waiting' AND created_at < :before", before=before)

@@ -1,0 +1,228 @@
+"""Apps, environments, repositories, locks and runners: where deploys go and who may stop or take them."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from ghapp.core.values import Lock, Repository
+from ghapp.store.base import Row, Tx
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    id: int
+    name: str
+    repository_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    id: int
+    app_id: int
+    app: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """A runner as it last presented itself. ``apps`` is None where it takes all of the operator's."""
+
+    name: str
+    labels: tuple[str, ...]
+    apps: tuple[str, ...] | None
+    version: str
+    boot_id: str
+    seen_at: int
+
+
+def _required(row: Row | None) -> Row:
+    if row is None:
+        raise RuntimeError("the statement gave no row")
+    return row
+
+
+async def keep_app(tx: Tx, name: str) -> App:
+    """The app of that name, made where it is new."""
+    await tx.run("INSERT INTO apps (name) VALUES (:name) ON CONFLICT (name) DO NOTHING", name=name)
+    row = _required(await tx.one("SELECT id, name, repository_id FROM apps WHERE name = :name", name=name))
+    return App(**row)
+
+
+async def bind_app(tx: Tx, app_id: int, repository_id: int) -> None:
+    await tx.run(
+        "UPDATE apps SET repository_id = :repository_id WHERE id = :id", id=app_id, repository_id=repository_id
+    )
+
+
+async def keep_environment(tx: Tx, app: App, name: str) -> Environment:
+    """The environment of that name, made where it is new."""
+    await tx.run(
+        "INSERT INTO environments (app_id, name) VALUES (:app_id, :name) ON CONFLICT (app_id, name) DO NOTHING",
+        app_id=app.id,
+        name=name,
+    )
+    row = _required(
+        await tx.one("SELECT id FROM environments WHERE app_id = :app_id AND name = :name", app_id=app.id, name=name)
+    )
+    return Environment(row["id"], app.id, app.name, name)
+
+
+async def apps(tx: Tx) -> list[App]:
+    return [App(**row) for row in await tx.all("SELECT id, name, repository_id FROM apps ORDER BY name")]
+
+
+async def environments(tx: Tx) -> list[Environment]:
+    rows = await tx.all(
+        "SELECT e.id, e.app_id, a.name AS app, e.name FROM environments e JOIN apps a ON a.id = e.app_id ORDER BY e.id"
+    )
+    return [Environment(**row) for row in rows]
+
+
+async def environments_with_line(tx: Tx) -> list[int]:
+    """Environments in which something waits, in id order."""
+    rows = await tx.all("SELECT DISTINCT environment_id AS id FROM deploys WHERE state = 'queued' ORDER BY 1")
+    return [row["id"] for row in rows]
+
+
+async def hold_environment(tx: Tx, environment_id: int) -> None:
+    """Protocol rule 1: whoever decides about an environment has its row first."""
+    await tx.one("SELECT id FROM environments WHERE id = :id FOR UPDATE", id=environment_id)
+
+
+async def hold_covered(tx: Tx, app_id: int | None, environment_id: int | None) -> list[int]:
+    """Take every environment row that a lock of this scope covers, in id order; returns their ids."""
+    rows = await tx.all(
+        """SELECT id FROM environments
+           WHERE (:app_id::bigint IS NULL OR app_id = :app_id)
+           AND (:environment_id::bigint IS NULL OR id = :environment_id) ORDER BY id FOR UPDATE""",
+        app_id=app_id,
+        environment_id=environment_id,
+    )
+    return [row["id"] for row in rows]
+
+
+async def keep_repository(tx: Tx, provider: str, repository: Repository, installation_id: int | None = None) -> int:
+    """Our id of the repository, with its present name; what is not known now is left as it was."""
+    row = await tx.one(
+        """INSERT INTO repositories (provider, provider_id, full_name, clone_url, default_branch, installation_id)
+           VALUES (:provider, :provider_id, :full_name, :clone_url, :default_branch, :installation_id)
+           ON CONFLICT (provider, provider_id) DO UPDATE SET full_name = excluded.full_name,
+           clone_url = excluded.clone_url,
+           default_branch = COALESCE(excluded.default_branch, repositories.default_branch),
+           installation_id = COALESCE(excluded.installation_id, repositories.installation_id) RETURNING id""",
+        provider=provider,
+        provider_id=repository.id,
+        full_name=repository.full_name,
+        clone_url=repository.clone_url,
+        default_branch=repository.default_branch,
+        installation_id=installation_id,
+    )
+    return int(_required(row)["id"])
+
+
+async def hold_repository(tx: Tx, repository_id: int) -> None:
+    """Those who count events of its shas go one after the other."""
+    await tx.one("SELECT id FROM repositories WHERE id = :id FOR UPDATE", id=repository_id)
+
+
+async def repository(tx: Tx, repository_id: int) -> tuple[str, Repository]:
+    """The provider's name and the repository."""
+    row = _required(await tx.one("SELECT * FROM repositories WHERE id = :id", id=repository_id))
+    return row["provider"], Repository(row["provider_id"], row["full_name"], row["clone_url"], row["default_branch"])
+
+
+async def repository_by_provider_id(tx: Tx, provider: str, provider_id: int) -> int | None:
+    row = await tx.one(
+        "SELECT id FROM repositories WHERE provider = :provider AND provider_id = :provider_id",
+        provider=provider,
+        provider_id=provider_id,
+    )
+    return row["id"] if row else None
+
+
+_LOCKS = """SELECT l.*, a.name AS app, e.name AS environment FROM locks l
+LEFT JOIN apps a ON a.id = l.app_id LEFT JOIN environments e ON e.id = l.environment_id
+"""
+
+
+def _lock(row: Row) -> Lock:
+    return Lock(row["who"], row["reason"], row["since"], row["until"], row["app"], row["environment"])
+
+
+async def locks_on(tx: Tx, environment_id: int, now: int) -> list[Lock]:
+    """The locks that hold an environment now: its own, its app's, the one on everything."""
+    rows = await tx.all(
+        _LOCKS
+        + """WHERE (l.environment_id = :id
+                OR (l.environment_id IS NULL AND l.app_id = (SELECT app_id FROM environments WHERE id = :id))
+                OR (l.environment_id IS NULL AND l.app_id IS NULL))
+             AND (l.until IS NULL OR l.until > :now) ORDER BY l.id""",
+        id=environment_id,
+        now=now,
+    )
+    return [_lock(row) for row in rows]
+
+
+async def locks(tx: Tx) -> list[Lock]:
+    return [_lock(row) for row in await tx.all(_LOCKS + "ORDER BY l.id")]
+
+
+async def put_lock(tx: Tx, app_id: int | None, environment_id: int | None, lock: Lock) -> None:
+    """Set or replace the lock of exactly that scope."""
+    await drop_lock(tx, app_id, environment_id)
+    await tx.run(
+        """INSERT INTO locks (app_id, environment_id, who, reason, since, until)
+           VALUES (:app_id, :environment_id, :who, :reason, :since, :until)""",
+        app_id=app_id,
+        environment_id=environment_id,
+        who=lock.who,
+        reason=lock.reason,
+        since=lock.since,
+        until=lock.until,
+    )
+
+
+async def drop_lock(tx: Tx, app_id: int | None, environment_id: int | None) -> bool:
+    """Remove the lock of exactly that scope; was there one?"""
+    changed = await tx.run(
+        """DELETE FROM locks WHERE COALESCE(app_id, 0) = COALESCE(:app_id::bigint, 0)
+           AND COALESCE(environment_id, 0) = COALESCE(:environment_id::bigint, 0)""",
+        app_id=app_id,
+        environment_id=environment_id,
+    )
+    return changed > 0
+
+
+async def locks_ended(tx: Tx, now: int) -> list[tuple[int | None, int | None]]:
+    """Scopes (app id, environment id) of the locks whose ``until`` has passed."""
+    rows = await tx.all("SELECT app_id, environment_id FROM locks WHERE until <= :now ORDER BY id", now=now)
+    return [(row["app_id"], row["environment_id"]) for row in rows]
+
+
+async def keep_runner(tx: Tx, runner: Runner) -> None:
+    await tx.run(
+        """INSERT INTO runners (name, labels, apps, version, boot_id, seen_at)
+           VALUES (:name, :labels, :apps, :version, :boot_id, :seen_at)
+           ON CONFLICT (name) DO UPDATE SET labels = excluded.labels, apps = excluded.apps,
+           version = excluded.version, boot_id = excluded.boot_id, seen_at = excluded.seen_at""",
+        name=runner.name,
+        labels=msgspec.json.encode(runner.labels).decode(),
+        apps=msgspec.json.encode(runner.apps).decode(),
+        version=runner.version,
+        boot_id=runner.boot_id,
+        seen_at=runner.seen_at,
+    )
+
+
+async def runners(tx: Tx) -> list[Runner]:
+    return [
+        Runner(
+            row["name"],
+            msgspec.json.decode(row["labels"], type=tuple[str, ...]),
+            msgspec.json.decode(row["apps"], type=tuple[str, ...] | None),
+            row["version"],
+            row["boot_id"],
+            row["seen_at"],
+        )
+        for row in await tx.all("SELECT * FROM runners ORDER BY name")
+    ]
