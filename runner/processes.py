@@ -1,0 +1,210 @@
+"""The runner's side of the supervisors: start, follow, cancel, and clean up after one that died."""
+
+import asyncio
+import enum
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from runner import journal, procfs
+from runner.journal import Entry, Left, Result, Started
+from runner.supervise import WAKE
+
+SUPERVISOR = Path(__file__).with_name("supervise.py")
+
+SWEEP_S = 10.0
+"""How long to go on killing what a dead supervisor left."""
+
+QUIET_SCANS = 3
+"""Empty scans in a row that mean "nothing is left": a process that forks and exits can slip through one."""
+
+
+class LaunchFailed(Exception):
+    """No supervisor runs for this entry."""
+
+
+class Action(enum.Enum):
+    """What a restarted runner does with an entry."""
+
+    FORGET = "nothing is owed: remove the entry"
+    FINISH_REBOOTED = "the machine was restarted: finish(error)"
+    REPORT_RESULT = "ship the rest of the log, then finish with the recorded result"
+    FINISH_NOT_STARTED = "nothing ran and nothing will: finish(error, started: false)"
+    TRY_NEVER = "claim_never_started(), then look again"
+    FOLLOW = "a supervisor is at work: follow it"
+    SWEEP_THEN_ERROR = "the supervisor is gone: sweep, and when nothing is left finish(error)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the journal and the kernel know of an entry. Without `starting`, `same_boot` says nothing."""
+
+    same_boot: bool
+    has_starting: bool
+    started: Literal["none", "never", "started"]
+    has_result: bool
+    supervisor_alive: bool
+    has_finished: bool
+
+
+def decide_after_crash(facts: Facts) -> Action:
+    """What to do with an entry found after a restart (protocol rules 13 and 14)."""
+    if facts.has_finished or not facts.has_starting:
+        return Action.FORGET
+    if not facts.same_boot:
+        return Action.FINISH_REBOOTED
+    if facts.has_result:
+        return Action.REPORT_RESULT
+    if facts.started == "never":
+        return Action.FINISH_NOT_STARTED
+    if facts.started == "none":
+        return Action.TRY_NEVER
+    return Action.FOLLOW if facts.supervisor_alive else Action.SWEEP_THEN_ERROR
+
+
+def gather(entry: Entry) -> Facts:
+    """Look at an entry. The lock comes first: a supervisor found gone has written all it ever will."""
+    supervisor_alive = alive(entry)
+    starting = entry.read_starting()
+    started = entry.read_started()
+    return Facts(
+        same_boot=starting is not None and starting.boot_id == journal.boot_id(),
+        has_starting=starting is not None,
+        started="none" if started is None else "never" if started.never else "started",
+        has_result=entry.read_result() is not None,
+        supervisor_alive=supervisor_alive,
+        has_finished=entry.finished,
+    )
+
+
+async def launch(entry: Entry) -> None:
+    """Start the supervisor of an entry that has `command` and `starting`; on return it is alive and detached.
+
+    It ends at once, with a result, where the start is no longer allowed. Raises LaunchFailed.
+    """
+    await asyncio.to_thread(_launch, entry)
+
+
+def _launch(entry: Entry) -> None:
+    lock = os.open(entry.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        _take(lock, entry)
+        with (entry.path / "supervisor.log").open("ab") as errors:
+            subprocess.run(
+                [sys.executable, "-I", "-S", SUPERVISOR, entry.path],
+                stdin=lock,  # hands the lock over: it belongs to the open file, whoever has it (flock(2))
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                env={},
+                cwd="/",
+                start_new_session=True,
+                check=True,
+            )
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise LaunchFailed(f"The supervisor did not start: {error}. Its last words are in {entry.path}.") from error
+    finally:
+        os.close(lock)
+
+
+def _take(lock: int, entry: Entry) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise LaunchFailed(f"{entry.path} has a supervisor already: follow that one.") from None
+
+
+def alive(entry: Entry) -> bool:
+    """Whether a supervisor lives. The kernel frees the lock with the process, even if nobody waits for that."""
+    try:
+        lock = os.open(entry.lock, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
+async def wait(entry: Entry, poll_s: float = 0.05) -> Result | None:
+    """The result, as soon as there is one; None where the supervisor is gone without."""
+    while True:
+        supervised = alive(entry)  # before the result is read: see gather
+        result = entry.read_result()
+        if result is not None or not supervised:
+            return result
+        await asyncio.sleep(poll_s)
+
+
+def cancel(entry: Entry) -> None:
+    """Have the command ended, now or before it starts. Its result tells whether it was in time."""
+    entry.request_cancel()
+    started = entry.read_started()
+    if started is not None and started.pid and started.boot_id == journal.boot_id():
+        try:
+            procfs.send(started.pid, started.start_ticks, WAKE)
+        except PermissionError:
+            return  # it looks by itself, a little later
+
+
+async def sweep(deploy_id: str, started: Started | None = None) -> tuple[Left, ...]:
+    """Kill what a dead supervisor left of a deploy; returns what would not die (then it may still work).
+
+    That is: what carries the deploy's id in its environment, is in the session of the supervisor that wrote
+    `started` (another user's environment cannot be read), or descends from such a process.
+    """
+    deadline = time.monotonic() + SWEEP_S
+    known: dict[int, int] = {}
+    quiet = 0
+    while quiet < QUIET_SCANS:
+        found = _belonging(deploy_id, started, known)
+        if found and time.monotonic() >= deadline:
+            return tuple(Left(pid=process.pid, comm=process.comm) for process in found)
+        known = {process.pid: process.start_ticks for process in found}
+        reached = sum(map(_kill, found))
+        quiet = 0 if found else quiet + 1
+        await asyncio.sleep(0.001 if reached else 0.05)
+    return ()
+
+
+def _belonging(deploy_id: str, started: Started | None, known: dict[int, int]) -> list[procfs.Process]:
+    """The living processes of a deploy; `known` (pid: start) were found before, perhaps below one that is dead now.
+
+    Never this runner or what it started: a runner may itself have been restarted by a deploy.
+    """
+    table = procfs.table()
+    mark = f"KEDGE_DEPLOY_ID={deploy_id}".encode()
+    session = _session(started, table)
+    own = {os.getpid()} | {process.pid for process in procfs.descendants({os.getpid()}, table)}
+    marked = {
+        process.pid
+        for process in table.values()
+        if process.session == session
+        or known.get(process.pid) == process.start_ticks
+        or mark in procfs.environ(process.pid)
+    } - own
+    below = {process.pid for process in procfs.descendants(marked, table)} - own
+    return [table[pid] for pid in marked | below if table[pid].alive]
+
+
+def _session(started: Started | None, table: procfs.Table) -> int | None:
+    """The session a dead supervisor led; None where that is unknown, or the number has a new owner."""
+    if started is None or not started.pid or started.boot_id != journal.boot_id():
+        return None
+    leader = table.get(started.pid)
+    return started.pid if leader is None or leader.start_ticks == started.start_ticks else None
+
+
+def _kill(process: procfs.Process) -> bool:
+    try:
+        return procfs.send(process.pid, process.start_ticks, signal.SIGKILL)
+    except PermissionError:
+        return False

@@ -1,0 +1,124 @@
+"""A command's output: out of its pipe, into a file, whatever the disk says. Standard library only.
+
+The command never gets the file itself: `tee /dev/stderr` opens it again with O_TRUNC and wipes the log.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import termios
+from pathlib import Path
+
+PIPE_BYTES = 1 << 20
+"""Largest pipe an ordinary user may ask for: pipe(7), /proc/sys/fs/pipe-max-size."""
+
+RETRY_S = 1.0
+"""How long to drop output before the disk is tried again."""
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG})
+
+
+class Spool:
+    """Moves output. `end` is the file's size, `dropped` counts the bytes that found no room, `eof` is the pipe's.
+
+    The file only ever grows and what is in it never changes: somebody may be reading it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self.pipe, self.writer = os.pipe()
+        os.set_blocking(self.pipe, False)
+        with contextlib.suppress(PermissionError):  # the user's share of pipe pages is used up: a small one does
+            fcntl.fcntl(self.pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        self.end = 0
+        self.dropped = 0
+        self.eof = False
+        self._gap = 0
+        self._retry_at = 0.0
+        self._splice = True
+
+    def started(self) -> None:
+        """The command has its end of the pipe: close ours, or the pipe never ends."""
+        os.close(self.writer)
+
+    def pump(self, now: float) -> int:
+        """Move what is there, up to a pipeful; returns how much (0: nothing, or the end). `now` in seconds."""
+        try:
+            moved = self._move(now)
+        except BlockingIOError:
+            return 0
+        self.eof = moved == 0
+        return moved
+
+    def drain(self, now: float) -> None:
+        """Move what the pipe holds at this moment, and no more: a daemon may write for ever."""
+        waiting = int.from_bytes(fcntl.ioctl(self.pipe, termios.FIONREAD, bytes(4)), "little")
+        while waiting > 0 and (moved := self.pump(now)):
+            waiting -= moved
+
+    def close(self) -> None:
+        """Write nothing more; what was lost last is told if there is room."""
+        if self._gap:
+            self._append(b"")
+        os.close(self._file)
+
+    def discard(self) -> None:
+        """Swallow what daemons still write, until the last has closed the pipe: they must neither block nor die."""
+        os.set_blocking(self.pipe, True)
+        while os.read(self.pipe, PIPE_BYTES):
+            pass
+
+    def _move(self, now: float) -> int:
+        if self._gap:
+            return self._move_into_full(now)
+        if self._splice:
+            try:
+                moved = os.splice(self.pipe, self._file, PIPE_BYTES, offset_dst=self.end, flags=os.SPLICE_F_NONBLOCK)
+            except OSError as error:
+                if error.errno in FULL:
+                    return self._move_into_full(now)
+                if error.errno not in (errno.EINVAL, errno.ENOSYS):
+                    raise
+                self._splice = False  # not on this file system
+            else:
+                self.end += moved
+                return moved
+        data = os.read(self.pipe, PIPE_BYTES)
+        self._append(data)
+        return len(data)
+
+    def _move_into_full(self, now: float) -> int:
+        data = os.read(self.pipe, PIPE_BYTES)
+        if now >= self._retry_at:
+            self._retry_at = now + RETRY_S
+            self._append(data)
+        else:
+            self._lose(len(data))
+        return len(data)
+
+    def _append(self, data: bytes) -> None:
+        """Write the mark of what was lost, then data; what of it finds no room is lost too."""
+        mark = b"\n[kedge: %d bytes of output were lost here: no room]\n" % self._gap if self._gap else b""
+        written = self._write(mark + data)
+        if written >= len(mark):
+            self._gap = 0
+            self._lose(len(mark) + len(data) - written)
+        else:
+            self._lose(len(data))
+
+    def _lose(self, count: int) -> None:
+        self.dropped += count
+        self._gap += count
+
+    def _write(self, data: bytes) -> int:
+        written = 0
+        while written < len(data):
+            try:
+                written += os.pwrite(self._file, data[written:], self.end + written)
+            except OSError as error:
+                if error.errno not in FULL:
+                    raise
+                break
+        self.end += written
+        return written
