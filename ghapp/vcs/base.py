@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ghapp.core.checks import Check
-from ghapp.core.values import DeploymentStatus
-from ghapp.core.values import Repository as Repository
+from ghapp.core.values import DeploymentStatus, Repository
 
 
 class ProviderError(Exception):
