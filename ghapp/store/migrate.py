@@ -112,13 +112,13 @@ async def _step(tx: Tx, dialect: Dialect, migrations: Sequence[Migration], table
         f"CREATE TABLE IF NOT EXISTS {table} (number BIGINT PRIMARY KEY, name TEXT NOT NULL, "
         "checksum TEXT NOT NULL, applied_at BIGINT NOT NULL)"
     )
-    applied = await tx.all(f"SELECT number, name, checksum FROM {table} ORDER BY number")  # noqa: S608, a constant
+    applied = await tx.all(f"SELECT number, name, checksum FROM {table} ORDER BY number")
     migration = next_one(migrations, applied)
     if migration is None:
         return False
     await _apply(tx, dialect, migration)
     await tx.run(
-        f"INSERT INTO {table} VALUES (:number, :name, :checksum, :applied_at)",  # noqa: S608, a constant
+        f"INSERT INTO {table} VALUES (:number, :name, :checksum, :applied_at)",
         number=migration.number,
         name=migration.name,
         checksum=migration.checksum,

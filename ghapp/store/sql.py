@@ -54,7 +54,7 @@ def to_sqlite(sql: str) -> str:
             return ""
         if name := token["any_name"] or token["none_name"]:
             operator = "IN" if token["any"] else "NOT IN"
-            return f"{operator} (SELECT value FROM json_each(:{name}))"  # noqa: S608, a name of the SQL itself
+            return f"{operator} (SELECT value FROM json_each(:{name}))"
         return token[0]
 
     return _TOKEN.sub(replace, sql)
