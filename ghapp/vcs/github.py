@@ -1,0 +1,182 @@
+"""One repository at GitHub, seen with a token for it. Used by the app and by the runner."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from ghapp.core.checks import Check
+from ghapp.core.values import DESCRIPTION_LIMIT, DeploymentStatus
+from ghapp.vcs.base import NotFound, ShownStatus
+from ghapp.vcs.github_shapes import (
+    Moment,
+    RunShape,
+    StatusShape,
+    SuiteShape,
+    check_of_run,
+    check_of_status,
+    check_of_suite,
+    moment,
+)
+from ghapp.vcs.github_transport import Authorized, GitHubTransport
+
+_ROLES = ("admin", "maintain", "write", "triage", "read", "none")
+_PATTERN_CHARACTERS = "*?["
+
+
+class _ShownShape(msgspec.Struct, kw_only=True):
+    state: str
+    description: str | None = None
+    created_at: Moment = None
+    log_url: str | None = None
+    target_url: str | None = None
+
+
+class _PermissionShape(msgspec.Struct, kw_only=True):
+    permission: str = "none"
+    role_name: str | None = None
+
+
+class _StateShape(msgspec.Struct, kw_only=True):
+    state: str
+
+
+class _ComparisonShape(msgspec.Struct, kw_only=True):
+    status: str
+
+
+class _RefShape(msgspec.Struct, kw_only=True):
+    ref: str
+
+
+class GitHubRepository:
+    """See `RepositoryClient`. ``full_name`` is ``owner/name``; ``token`` gives the newest token when called.
+
+    Raises ValueError where ``full_name`` is not of that form.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        api_url: str,
+        full_name: str,
+        token: Callable[[], Awaitable[str]],
+        *,
+        api: Authorized | None = None,
+    ) -> None:
+        self._owner, slash, self._name = full_name.partition("/")
+        if not (self._owner and slash and self._name):
+            raise ValueError(f"{full_name!r} is no GitHub repository: write it as owner/name.")
+        self._api = api or Authorized(GitHubTransport(session, api_url), token)
+
+    async def checks(self, sha: str) -> Sequence[Check]:
+        statuses, runs = await asyncio.gather(self._statuses(sha), self._runs(sha))
+        return [*statuses, *runs]
+
+    async def _statuses(self, sha: str) -> list[Check]:
+        path = "/commits/{sha}/status?per_page=100"
+        return [check_of_status(status) for status in await self._items(path, StatusShape, within="statuses", sha=sha)]
+
+    async def _runs(self, sha: str) -> list[Check]:
+        """Suites first: a suite seen completed has all its runs in what is read after it."""
+        path = "/commits/{sha}/check-suites?per_page=100"
+        suites = await self._items(path, SuiteShape, within="check_suites", sha=sha)
+        path = "/commits/{sha}/check-runs?filter=latest&per_page=100"
+        runs = await self._items(path, RunShape, within="check_runs", sha=sha)
+        unfinished = [check for suite in suites if (check := check_of_suite(suite))]
+        return [check_of_run(run) for run in runs] + unfinished
+
+    async def create_status(self, deployment_id: int, status: DeploymentStatus) -> None:
+        links = {"log_url": status.log_url, "environment_url": status.environment_url}
+        data: dict[str, object] = {
+            "state": status.state,
+            "description": _shortened(status.description),
+            "auto_inactive": False,
+            **{name: url for name, url in links.items() if url},
+        }
+        path = self._path("/deployments/{id}/statuses")
+        await self._api.post(path, data, object, **self._variables(id=str(deployment_id)))
+
+    async def newest_status(self, deployment_id: int) -> ShownStatus | None:
+        """GitHub lists the newest first."""
+        path = self._path("/deployments/{id}/statuses?per_page=1")
+        page = await self._api.item(path, list[_ShownShape], **self._variables(id=str(deployment_id)))
+        if not page:
+            return None
+        return ShownStatus(
+            state=page[0].state,
+            description=page[0].description or "",
+            created_at=moment(page[0].created_at),
+            log_url=page[0].log_url or page[0].target_url or None,
+        )
+
+    async def permission(self, user: str) -> str:
+        """A custom role counts as the base permission that GitHub gives with it.
+
+        https://docs.github.com/en/rest/collaborators/collaborators#get-repository-permissions-for-a-user
+        """
+        path = self._path("/collaborators/{user}/permission")
+        try:
+            found = await self._api.item(path, _PermissionShape, **self._variables(user=user))
+        except NotFound:
+            return "none"
+        return next((role for role in (found.role_name, found.permission) if role in _ROLES), "none")
+
+    async def in_team(self, team: str, user: str) -> bool:
+        org, slash, slug = team.partition("/")
+        if not slash:
+            org, slug = self._owner, team
+        path = "/orgs/{org}/teams/{slug}/memberships/{user}"
+        try:
+            membership = await self._api.item(path, _StateShape, org=org, slug=slug, user=user)
+        except NotFound:
+            return False
+        return membership.state == "active"
+
+    async def reachable(self, sha: str, refs: Sequence[str]) -> bool:
+        for ref in refs:
+            for branch in await self._branches(ref):
+                if await self._contains(branch, sha):
+                    return True
+        return False
+
+    async def _branches(self, ref: str) -> list[str]:
+        """The branches that a name or an fnmatch pattern stands for."""
+        start = next((index for index, letter in enumerate(ref) if letter in _PATTERN_CHARACTERS), None)
+        if start is None:
+            return [ref]
+        heads = "refs/heads/"
+        path = self._path("/git/matching-refs/heads/{prefix}?per_page=100")
+        found = await self._api.items(path, _RefShape, **self._variables(prefix=ref[:start]))
+        names = [item.ref.removeprefix(heads) for item in found if item.ref.startswith(heads)]
+        return [name for name in names if fnmatchcase(name, ref)]
+
+    async def _contains(self, branch: str, sha: str) -> bool:
+        """Seen from the branch, a commit that it contains is behind it.
+
+        https://docs.github.com/en/rest/commits/commits#compare-two-commits
+        """
+        path = self._path("/compare/{branch}...{sha}?per_page=1")
+        try:
+            comparison = await self._api.item(path, _ComparisonShape, **self._variables(branch=branch, sha=sha))
+        except NotFound:
+            return False
+        return comparison.status in ("behind", "identical")
+
+    async def _items(self, path: str, shape: type[Any], *, within: str, sha: str) -> list[Any]:
+        return await self._api.items(self._path(path), shape, within=within, **self._variables(sha=sha))
+
+    def _path(self, rest: str) -> str:
+        return "/repos/{owner}/{repo}" + rest
+
+    def _variables(self, **more: str) -> dict[str, str]:
+        return {"owner": self._owner, "repo": self._name, **more}
+
+
+def _shortened(description: str) -> str:
+    if len(description) <= DESCRIPTION_LIMIT:
+        return description
+    return description[: DESCRIPTION_LIMIT - 1] + "…"

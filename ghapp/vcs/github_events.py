@@ -1,0 +1,254 @@
+"""A stored delivery of GitHub -> what happened. Pure, and lenient: real ones miss fields of the newest schema.
+
+https://docs.github.com/en/webhooks/webhook-events-and-payloads
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import msgspec
+
+from ghapp.vcs.base import CheckEvent, DeploymentEvent, Event, InstallationEvent
+from ghapp.vcs.github_shapes import (
+    Id,
+    Moment,
+    RepositoryShape,
+    RunShape,
+    StatusShape,
+    check_of_run,
+    check_of_status,
+    moment,
+    repository_of,
+)
+
+#: What GitHub shows in place of an account that was deleted.
+GHOST = "ghost"
+
+T = TypeVar("T")
+
+
+class UnusableDelivery(ValueError):
+    """The delivery lacks something without which its work is impossible; the message names it."""
+
+
+class _Account(msgspec.Struct, kw_only=True):
+    login: str | None = None
+    slug: str | None = None
+    type: str | None = None
+
+
+class _InstallationId(msgspec.Struct, kw_only=True):
+    id: Id
+
+
+class _Delivery(msgspec.Struct, kw_only=True):
+    repository: RepositoryShape
+    installation: _InstallationId | None = None
+
+
+class _Deployment(msgspec.Struct, kw_only=True):
+    id: Id
+    sha: str
+    ref: str | None = None
+    task: str | None = None
+    environment: str | None = None
+    payload: Any = None
+    creator: _Account | None = None
+    created_at: Moment
+
+
+class _DeploymentDelivery(_Delivery, kw_only=True):
+    action: str = "created"
+    deployment: _Deployment
+
+
+class _StatusDelivery(_Delivery, StatusShape, kw_only=True):
+    sha: str
+
+
+class _DeliveredRun(RunShape, kw_only=True):
+    head_sha: str
+
+
+class _RunDelivery(_Delivery, kw_only=True):
+    check_run: _DeliveredRun
+
+
+class _Suite(msgspec.Struct, kw_only=True):
+    head_sha: str
+
+
+class _SuiteDelivery(_Delivery, kw_only=True):
+    check_suite: _Suite
+
+
+class _Installation(msgspec.Struct, kw_only=True):
+    id: Id
+    account: _Account | None = None
+    permissions: dict[str, str] | None = None
+
+
+class _CoveredRepository(msgspec.Struct, kw_only=True):
+    id: Id
+    full_name: str
+
+
+class _InstallationDelivery(msgspec.Struct, kw_only=True):
+    action: str = "created"
+    installation: _Installation
+    repositories: list[_CoveredRepository] | None = None
+    repositories_added: list[_CoveredRepository] | None = None
+    repositories_removed: list[_CoveredRepository] | None = None
+
+
+def parse(event_name: str, body: bytes | Mapping[str, object]) -> Event | None:
+    """What the delivery tells; None where it tells nothing that Kedge acts on.
+
+    ``event_name`` is the header ``X-GitHub-Event``. Raises `UnusableDelivery` where the body is no JSON object or
+    lacks what the event cannot do without.
+    """
+    reader = _READERS.get(event_name)
+    if reader is None:
+        return None
+    try:
+        return reader(body)
+    except msgspec.DecodeError as error:
+        problem = str(error)
+    except RecursionError:
+        problem = "it is nested too deeply"
+    raise UnusableDelivery(f"This {event_name} delivery cannot be used: {problem}.")
+
+
+def _read(body: bytes | Mapping[str, object], shape: type[T]) -> T:
+    if isinstance(body, bytes):
+        return msgspec.json.decode(body, type=shape)
+    return msgspec.convert(dict(body), shape)
+
+
+def _deployment(body: bytes | Mapping[str, object]) -> DeploymentEvent | None:
+    delivery = _read(body, _DeploymentDelivery)
+    if delivery.action != "created":
+        return None
+    deployment = delivery.deployment
+    creator = deployment.creator or _Account()
+    payload, problem = _payload(deployment.payload)
+    return DeploymentEvent(
+        repository=repository_of(delivery.repository),
+        installation_id=_installation_id(delivery),
+        deployment_id=deployment.id,
+        sha=deployment.sha,
+        ref=_short_ref(deployment.ref or deployment.sha),
+        task=deployment.task or "deploy",
+        environment=deployment.environment or "production",
+        creator=creator.login or GHOST,
+        creator_is_person=creator.type == "User" and creator.login is not None,
+        created_at=moment(deployment.created_at),
+        payload=payload,
+        problem=problem,
+    )
+
+
+def _payload(sent: object) -> tuple[dict[str, object], str | None]:
+    """What the creator sent along, as an object, or why it is none. hubot-deploy sends an object, others its text."""
+    if isinstance(sent, str) and sent.strip():
+        try:
+            sent = msgspec.json.decode(sent)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            return {}, "The deployment's payload is text that is no JSON. Send an object, or leave it out."
+    if sent is None or (isinstance(sent, str) and not sent.strip()):
+        return {}, None
+    if isinstance(sent, dict):
+        return sent, None
+    kind = "a list" if isinstance(sent, list) else f"the value {sent!r:.40}"
+    return {}, f"The deployment's payload is {kind}. Send an object, or leave it out."
+
+
+def _short_ref(ref: str) -> str:
+    for prefix in ("refs/heads/", "refs/tags/"):
+        if ref.startswith(prefix) and ref != prefix:
+            return ref.removeprefix(prefix)
+    return ref
+
+
+def _status(body: bytes | Mapping[str, object]) -> CheckEvent:
+    delivery = _read(body, _StatusDelivery)
+    return CheckEvent(
+        repository=repository_of(delivery.repository),
+        sha=delivery.sha,
+        check=check_of_status(delivery),
+    )
+
+
+def _check_run(body: bytes | Mapping[str, object]) -> CheckEvent:
+    """Without the App that ran it, a run could be taken for another one of its name."""
+    delivery = _read(body, _RunDelivery)
+    run = delivery.check_run
+    return CheckEvent(
+        repository=repository_of(delivery.repository),
+        sha=run.head_sha,
+        check=check_of_run(run) if run.app else None,
+    )
+
+
+def _check_suite(body: bytes | Mapping[str, object]) -> CheckEvent:
+    """A suite has no state of its own that could be newer than a fetch: only look again."""
+    delivery = _read(body, _SuiteDelivery)
+    return CheckEvent(
+        repository=repository_of(delivery.repository),
+        sha=delivery.check_suite.head_sha,
+        check=None,
+    )
+
+
+def _installation_event(body: bytes | Mapping[str, object]) -> InstallationEvent:
+    """A suspended installation gives no tokens: it is as good as gone until ``unsuspend``."""
+    delivery = _read(body, _InstallationDelivery)
+    gone = delivery.action in ("deleted", "suspend")
+    listed = delivery.repositories or []
+    return _installation_of(delivery, added=[] if gone else listed, removed=listed if gone else [], gone=gone)
+
+
+def _installation_repositories(body: bytes | Mapping[str, object]) -> InstallationEvent:
+    delivery = _read(body, _InstallationDelivery)
+    return _installation_of(
+        delivery, added=delivery.repositories_added or [], removed=delivery.repositories_removed or [], gone=False
+    )
+
+
+def _installation_of(
+    delivery: _InstallationDelivery,
+    *,
+    added: list[_CoveredRepository],
+    removed: list[_CoveredRepository],
+    gone: bool,
+) -> InstallationEvent:
+    account = delivery.installation.account or _Account()
+    return InstallationEvent(
+        installation_id=delivery.installation.id,
+        account=account.login or account.slug or GHOST,
+        added=tuple((repository.id, repository.full_name) for repository in added),
+        removed=tuple(repository.id for repository in removed),
+        permissions=delivery.installation.permissions or {},
+        gone=gone,
+    )
+
+
+def _installation_id(delivery: _Delivery) -> int | None:
+    """None for a webhook of the repository itself, which belongs to no installation."""
+    return delivery.installation.id if delivery.installation else None
+
+
+def _nothing(_body: bytes | Mapping[str, object]) -> None:
+    """Known, and nothing to do."""
+
+
+_READERS: dict[str, Callable[[bytes | Mapping[str, object]], Event | None]] = {
+    "deployment": _deployment,
+    "deployment_status": _nothing,
+    "status": _status,
+    "check_run": _check_run,
+    "check_suite": _check_suite,
+    "installation": _installation_event,
+    "installation_repositories": _installation_repositories,
+    "ping": _nothing,
+}
