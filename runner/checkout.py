@@ -1,0 +1,189 @@
+"""The kept checkout of one app in one environment.
+
+Commands run inside the checkout and may do anything there, to ``.git`` as well. So nothing in it is believed:
+the repository that this module works with (``trusted``: its config, index and HEAD) lies outside the checkout,
+and the ``.git`` that commands see is written anew for each deploy from it. What is kept between deploys are
+files whose stat, change time included, is what it was when they were written; that is what makes it fast.
+"""
+
+import json
+import os
+import shutil
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.concurrency import in_thread
+from runner.git import Git
+from runner.mirror import Mirror, write_gitdir
+from runner.tree import layout, new_trash, remove, sweep
+
+_PACK_SUFFIXES = (".pack", ".idx", ".rev")
+_GITLINK = b"160000"
+
+
+class Mismatch(Exception):
+    """The checkout is not what it should be after all was done to make it so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What an index lists: files and symbolic links, and the folders of submodules."""
+
+    files: tuple[bytes, ...]
+    submodules: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """``tree`` is what commands see, ``state`` the folder outside of it with what the runner remembers."""
+
+    tree: Path
+    state: Path
+    git: Git
+
+    @property
+    def trusted(self) -> Path:
+        return self.state / "git"
+
+    async def bring_to(self, sha: str, mirror: Mirror, url: str) -> Listing:
+        """Brings the checkout exactly to ``sha``, exactly clean, and checks that it is.
+
+        Raises:
+            GitFailed, OSError: something in it, or in the mirror, resists.
+            Mismatch: it went well, but the result is not right.
+        """
+        await in_thread(lambda stop: self._set_up(sha, mirror))
+        await self._clean(await self._list())
+        await self._git("read-tree", "--reset", "-u", sha)
+        listing = await self._list()
+        await self._verify(sha)
+        tags = await mirror.packed_tags()
+        await in_thread(lambda stop: self._write_dot_git(sha, mirror, url, tags, stop))
+        await self._verify_dot_git(sha)
+        return listing
+
+    async def delete(self) -> None:
+        """Removes the checkout and what is remembered about it; the next use makes it anew."""
+
+        def work(stop: threading.Event) -> None:
+            trash = new_trash(self.state / "trash", stop=stop)
+            for path in (self.tree, self.trusted, self._record):
+                remove(path, trash=trash, stop=stop)
+
+        await in_thread(work)
+
+    @property
+    def _record(self) -> Path:
+        return self.state / "packs.json"
+
+    @property
+    def _packs(self) -> Path:
+        return self.tree / ".git" / "objects" / "pack"
+
+    def _set_up(self, sha: str, mirror: Mirror) -> None:
+        """Writes the trusted repository anew, all but its index, whose stat data is what makes this fast."""
+        for path in self.trusted.glob("*"):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name != "index":
+                path.unlink()
+        write_gitdir(self.trusted, sha=sha, head=sha, settings="\tbare = false\n")
+        (self.trusted / "objects" / "info" / "alternates").write_text(f"{mirror.path / 'objects'}\n")
+        if self.tree.is_symlink() or self.tree.is_file():
+            self.tree.unlink()
+        self.tree.mkdir(parents=True, exist_ok=True)
+
+    async def _clean(self, listing: Listing) -> None:
+        """Removes all that the index does not list, and of ``.git`` all but the packs nobody touched."""
+
+        def work(stop: threading.Event) -> None:
+            trash = new_trash(self.state / "trash", stop=stop)
+            allowed = layout(listing.files, listing.submodules)
+            packs = self._kept_packs()
+            allowed |= {b".git": set(), b".git/objects": set(), b".git/objects/pack": packs}
+            sweep(self.tree, allowed, trash=trash, stop=stop)
+
+        await in_thread(work)
+
+    async def _list(self) -> Listing:
+        """What the trusted index lists, which is empty at first.
+
+        Raises:
+            Mismatch: an entry carries a flag that makes git look away (assume-unchanged, skip-worktree).
+        """
+        files: list[bytes] = []
+        submodules: list[bytes] = []
+        for entry in (await self._git("ls-files", "-z", "-s", "-v")).split(b"\0")[:-1]:
+            kind, _, path = entry.partition(b"\t")
+            if not kind.startswith(b"H "):
+                raise Mismatch("the index has flagged or unmerged entries")
+            (submodules if kind.startswith(_GITLINK, 2) else files).append(path)
+        return Listing(tuple(files), tuple(submodules))
+
+    async def _verify(self, sha: str) -> None:
+        """Raises Mismatch unless HEAD is ``sha`` and git, asked about everything, has nothing to say."""
+        options = ("--porcelain", "-z", "--ignored", "--untracked-files=all", "--ignore-submodules=all")
+        different = await self._git("status", *options)
+        if different:
+            names = different.decode(errors="replace").strip("\0").split("\0")
+            raise Mismatch(f"{len(names)} files are not as they should be, such as {names[0]!r}")
+        head = (await self._git("rev-parse", "--verify", "HEAD^{commit}")).decode().strip()
+        if head != sha:
+            raise Mismatch(f"HEAD is {head}")
+
+    def _write_dot_git(self, sha: str, mirror: Mirror, url: str, tags: bytes, stop: threading.Event) -> None:
+        """Writes the ``.git`` for commands: complete in itself, so that no file is shared with anybody."""
+        dot_git = self.tree / ".git"
+        settings = "\tbare = false\n\tlogallrefupdates = true\n" + _remote_section(url)
+        write_gitdir(dot_git, sha=sha, head=sha, settings=settings)
+        (dot_git / "packed-refs").write_bytes(tags)
+        shutil.copyfile(self.trusted / "index", dot_git / "index")
+        there = {path.name for path in self._packs.iterdir()}
+        wanted = [path for path in (mirror.path / "objects" / "pack").iterdir() if path.suffix in _PACK_SUFFIXES]
+        for path in wanted:
+            if path.name not in there and not stop.is_set():
+                shutil.copyfile(path, self._packs / path.name)
+        for name in there - {path.name for path in wanted}:
+            (self._packs / name).unlink()
+        self._remember_packs()
+
+    async def _verify_dot_git(self, sha: str) -> None:
+        """Raises GitFailed unless the ``.git`` for commands has the commit."""
+        await self.git.run(f"--git-dir={self.tree / '.git'}", "cat-file", "-e", f"{sha}^{{tree}}")
+
+    def _remember_packs(self) -> None:
+        stats = {path.name: _identity(path) for path in self._packs.iterdir()}
+        fresh = self._record.with_suffix(".new")
+        fresh.write_text(json.dumps(stats))
+        fresh.replace(self._record)
+
+    def _kept_packs(self) -> set[bytes]:
+        """The packs in ``.git`` that nobody has touched since they were copied there."""
+        try:
+            remembered: Mapping[str, list[int]] = json.loads(self._record.read_text())
+        except (FileNotFoundError, ValueError):
+            return set()
+        kept = set()
+        for name, identity in remembered.items():
+            try:
+                same = _identity(self._packs / name) == identity
+            except OSError:
+                continue
+            if same:
+                kept.add(os.fsencode(name))
+        return kept
+
+    async def _git(self, *args: str) -> bytes:
+        return await self.git.run(f"--git-dir={self.trusted}", f"--work-tree={self.tree}", *args, cwd=self.tree.parent)
+
+
+def _identity(path: Path) -> list[int]:
+    found = path.lstat()
+    return [found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_mode]
+
+
+def _remote_section(url: str) -> str:
+    quoted = json.dumps(url, ensure_ascii=False)
+    return f'[remote "origin"]\n\turl = {quoted}\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n'

@@ -1,0 +1,208 @@
+"""Runs git: nothing inherited from the machine or the user, a time limit, and output without secrets."""
+
+import asyncio
+import os
+import re
+import signal
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+from runner.askpass import Askpass
+
+LIMIT_S = 600.0
+REPORT_S = 10.0
+_TAIL_BYTES = 16_384
+_TAKEN_OVER = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "HTTP_PROXY",
+    "NO_PROXY",
+    "no_proxy",
+)
+
+# Given to every git on its command level, which is stronger than any file: whatever an earlier deploy wrote
+# into a config does not reach the commands the runner trusts. https://git-scm.com/docs/git-config
+_CONFIG = {
+    "credential.helper": "",
+    "core.hooksPath": "/dev/null",
+    "core.fsmonitor": "false",
+    "core.attributesFile": "/dev/null",  # else ~/.config/git/attributes, whatever GIT_CONFIG_GLOBAL says
+    "core.excludesFile": "/dev/null",
+    "core.autocrlf": "false",
+    "core.checkStat": "default",
+    "core.trustCtime": "true",
+    "core.fileMode": "true",
+    "core.symlinks": "true",
+    "core.ignoreCase": "false",
+    "core.sparseCheckout": "false",
+    "core.splitIndex": "false",
+    "core.untrackedCache": "false",
+    "submodule.recurse": "false",
+    "fetch.recurseSubmodules": "false",
+    "fetch.unpackLimit": "1",  # one pack per fetch, never loose objects: packs are what checkouts copy
+    "gc.auto": "0",
+    "maintenance.auto": "false",
+}
+
+
+class GitFailed(Exception):
+    """git ended with an error, or ran into its time limit. ``stderr`` is masked and cut to its end."""
+
+    def __init__(self, command: str, stderr: str, *, timed_out: bool = False) -> None:
+        super().__init__(f"git {command} failed")
+        self.command = command
+        self.stderr = stderr
+        self.timed_out = timed_out
+
+
+@dataclass(frozen=True, slots=True)
+class Git:
+    """The git of this machine, with a known environment.
+
+    ``env`` comes from :func:`clean_environment`; ``limit_s`` is how many seconds one process may take.
+    """
+
+    env: Mapping[str, str]
+    limit_s: float = LIMIT_S
+
+    async def run(
+        self,
+        *args: str,
+        cwd: Path | None = None,
+        askpass: Askpass = Askpass(MappingProxyType({"GIT_ASKPASS": "/bin/false"})),  # noqa: B008, a constant
+        protocols: str = "",
+        report: Callable[[str], None] | None = None,
+    ) -> bytes:
+        """Runs one git command and returns its stdout.
+
+        ``protocols`` are those it may use, separated by colons (``GIT_ALLOW_PROTOCOL``); ``report`` is called
+        every ten seconds with a line about how far it is. Cancelled, the command and all that it started are
+        killed before this returns.
+
+        Raises:
+            GitFailed: it failed, or took longer than ``limit_s``.
+        """
+        process = await asyncio.create_subprocess_exec(
+            "git",
+            *args,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            cwd=cwd,
+            env={**self.env, **askpass.env, "GIT_ALLOW_PROTOCOL": protocols or "none"},
+            pass_fds=askpass.fds,
+            start_new_session=True,
+        )
+        running = _Running(process, _command_of(args), askpass.secrets)
+        try:
+            return await running.result(self.limit_s, report)
+        finally:
+            await running.end()
+
+
+@dataclass(slots=True)
+class _Running:
+    process: asyncio.subprocess.Process
+    command: str
+    secrets: tuple[str, ...]
+    tail: bytearray = field(default_factory=bytearray)
+    ended: bool = False
+
+    async def result(self, limit_s: float, report: Callable[[str], None] | None) -> bytes:
+        work = asyncio.ensure_future(self._output())
+        try:
+            await self._watch(work, limit_s, report)
+        finally:
+            work.cancel()
+        stdout, code = work.result()
+        self.ended = True
+        if code != 0:
+            raise GitFailed(self.command, self._said())
+        return stdout
+
+    async def _watch(
+        self, work: asyncio.Future[tuple[bytes, int]], limit_s: float, report: Callable[[str], None] | None
+    ) -> None:
+        waited_s = 0.0
+        while not work.done():
+            if waited_s >= limit_s:
+                raise GitFailed(self.command, self._said(), timed_out=True)
+            step_s = min(REPORT_S, limit_s - waited_s)
+            await asyncio.wait({work}, timeout=step_s)
+            waited_s += step_s
+            if report and not work.done():
+                newest = re.split(r"[\r\n]+", self._said().strip())[-1]
+                report(f"git {self.command}, {waited_s:.0f} s so far: {newest}".rstrip(": "))
+
+    async def _output(self) -> tuple[bytes, int]:
+        assert self.process.stdout is not None  # noqa: S101, both are pipes
+        stdout, _ = await asyncio.gather(self.process.stdout.read(), self._listen())
+        return stdout, await self.process.wait()
+
+    async def _listen(self) -> None:
+        assert self.process.stderr is not None  # noqa: S101
+        while chunk := await self.process.stderr.read(4096):
+            self.tail += chunk
+            del self.tail[:-_TAIL_BYTES]
+
+    def _said(self) -> str:
+        return mask(self.tail.decode(errors="replace"), self.secrets)
+
+    async def end(self) -> None:
+        """Kills the process group if git did not come to its own end.
+
+        KILL and not TERM: what git leaves half done (lock files, temporary packs) is swept away before the
+        next use in any case, and nothing needs to be waited for.
+        """
+        if self.ended:
+            return
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        await self.process.wait()
+
+
+def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment of every git process, from the runner's own ``environ``.
+
+    Only the search path, the home (ssh looks there), the language, proxies and the file of certificate
+    authorities are taken over.
+    """
+    taken = {name: environ[name] for name in _TAKEN_OVER if name in environ}
+    if "SSL_CERT_FILE" in environ:
+        taken["GIT_SSL_CAINFO"] = environ["SSL_CERT_FILE"]
+    fixed = {
+        "LC_ALL": "C",  # the messages are matched, see git_errors
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_ATTR_NOSYSTEM": "1",
+        "GIT_NO_REPLACE_OBJECTS": "1",
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_SSH_COMMAND": "ssh -o BatchMode=yes",
+    }
+    return taken | fixed | _config_variables(_CONFIG)
+
+
+def mask(text: str, secrets: tuple[str, ...]) -> str:
+    """``text`` with every secret replaced by asterisks."""
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return text
+
+
+def _config_variables(config: Mapping[str, str]) -> dict[str, str]:
+    """Config as variables, which reach the git processes that git itself starts, for submodules too."""
+    variables = {"GIT_CONFIG_COUNT": str(len(config))}
+    for number, (key, value) in enumerate(config.items()):
+        variables |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return variables
+
+
+def _command_of(args: tuple[str, ...]) -> str:
+    return next((arg for arg in args if not arg.startswith("-") and "=" not in arg), "")

@@ -1,0 +1,147 @@
+# ruff: noqa: PTH101, PTH104, PTH106, PTH108, PTH118 (paths are bytes here, and Path has none)
+"""The files of a checkout: what may be there, and removing everything else.
+
+git itself does not see all that a command can leave behind: ``git status`` and ``git clean`` pass over named
+pipes, sockets, empty folders and modes. So the folder is walked here, by what its index lists. Paths are bytes
+and relative to the checkout, as git has them; folders are never followed through symbolic links.
+"""
+
+import os
+import secrets
+import stat
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+
+Layout = Mapping[bytes, set[bytes]]
+"""Folder → names of the files in it. ``b""`` is the checkout itself; a folder not named may not be there."""
+
+
+class Stopped(Exception):
+    """The walk was told to stop."""
+
+
+def layout(files: Iterable[bytes], folders: Iterable[bytes] = ()) -> dict[bytes, set[bytes]]:
+    """The layout that holds exactly these files, and these folders even if empty."""
+    result: dict[bytes, set[bytes]] = {b"": set()}
+    for path in files:
+        folder, _, name = path.rpartition(b"/")
+        if folder not in result:
+            _add_folder(result, folder)
+        result[folder].add(name)
+    for folder in folders:
+        _add_folder(result, folder)
+    return result
+
+
+def sweep(root: Path, allowed: Layout, *, trash: Path, stop: threading.Event) -> None:
+    """Removes from ``root`` everything that is not in ``allowed``, and gives its folders their usual mode.
+
+    Whether an allowed file has the right contents is not looked at, only that it is a file or a symbolic
+    link. ``trash`` is a fresh, empty folder on the same file system; its mode is the usual one.
+
+    Raises:
+        OSError: something resists, such as a mount point or an immutable file.
+        Stopped: ``stop`` was set.
+    """
+    usual = os.lstat(trash)
+    dump = os.fsencode(trash)
+    top = os.fsencode(root)
+    numbers = count()
+    pending = [b""]
+    while pending:
+        if stop.is_set():
+            raise Stopped
+        folder = pending.pop()
+        path = os.path.join(top, folder) if folder else top
+        _normalise(path, usual)
+        keep, foreign = _sort(path, folder, allowed)
+        pending += keep
+        for name in foreign:
+            _discard(os.path.join(path, name), dump, numbers, stop)
+
+
+def remove(path: Path, *, trash: Path, stop: threading.Event) -> None:
+    """Removes a file, or a folder with all that is in it, however deep, read-only or oddly named.
+
+    Every folder is moved to ``trash`` before its contents go, so neither the depth nor the length of a path
+    matters; a mount point cannot be moved, and so what is mounted is never emptied.
+
+    Raises:
+        OSError: something resists.
+        Stopped: ``stop`` was set.
+    """
+    if os.path.lexists(path):
+        _discard(os.fsencode(path), os.fsencode(trash), count(), stop)
+
+
+def new_trash(parent: Path, *, stop: threading.Event) -> Path:
+    """A fresh folder under ``parent`` for :func:`sweep`; what a killed runner left there is removed."""
+    parent.mkdir(parents=True, exist_ok=True)
+    fresh = parent / secrets.token_hex(8)
+    fresh.mkdir()
+    for old in parent.iterdir():
+        if old != fresh:
+            remove(old, trash=fresh, stop=stop)
+    return fresh
+
+
+def _add_folder(result: dict[bytes, set[bytes]], folder: bytes) -> None:
+    while folder not in result:
+        result[folder] = set()
+        folder = folder.rpartition(b"/")[0]
+
+
+def _normalise(path: bytes, usual: os.stat_result) -> None:
+    """Gives a folder the usual mode and takes access lists off it: they would shape the files made in it."""
+    found = os.lstat(path)
+    if found.st_dev != usual.st_dev:
+        raise OSError(f"{os.fsdecode(path)} is a mount point")
+    if stat.S_IMODE(found.st_mode) != stat.S_IMODE(usual.st_mode):
+        os.chmod(path, stat.S_IMODE(usual.st_mode))
+    with suppress(OSError):  # a file system without extended attributes
+        for name in os.listxattr(path):
+            if name.startswith(("user.", "system.posix_acl_")):
+                os.removexattr(path, name)
+
+
+def _sort(path: bytes, folder: bytes, allowed: Layout) -> tuple[list[bytes], list[bytes]]:
+    """The folders below ``path`` that stay, relative to the checkout, and the names that do not."""
+    files = allowed[folder]
+    keep, foreign = [], []
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                below = folder + b"/" + entry.name if folder else entry.name
+                (keep.append(below) if below in allowed else foreign.append(entry.name))
+            elif entry.name not in files or not (entry.is_symlink() or entry.is_file(follow_symlinks=False)):
+                foreign.append(entry.name)
+    return keep, foreign
+
+
+def _discard(path: bytes, trash: bytes, numbers: Iterator[int], stop: threading.Event) -> None:
+    if not stat.S_ISDIR(os.lstat(path).st_mode):
+        os.unlink(path)
+        return
+    pending = [_move(path, trash, next(numbers))]
+    while pending:
+        if stop.is_set():
+            raise Stopped
+        folder = pending.pop()
+        with os.scandir(folder) as entries:
+            found = [(entry.path, entry.is_dir(follow_symlinks=False)) for entry in entries]
+        for entry_path, is_folder in found:
+            if is_folder:
+                pending.append(_move(entry_path, trash, next(numbers)))
+            else:
+                os.unlink(entry_path)
+        os.rmdir(folder)
+
+
+def _move(folder: bytes, trash: bytes, number: int) -> bytes:
+    os.chmod(folder, 0o700)  # a folder that may not be written cannot be moved either
+    target = os.path.join(trash, b"%d" % number)
+    os.rename(folder, target)
+    return target
