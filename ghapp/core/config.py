@@ -1,6 +1,8 @@
 """Application config as values. ``ghapp.apps`` makes them from text; nothing here reads anything."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +59,11 @@ class EnvironmentConfig:
 
     def command(self, task: str) -> str | None:
         """The command template of a task, or None where the config names no such task."""
-        return self.tasks.get(task) or (self.deploy if task == "deploy" else None)
+        return self.deploy if task == "deploy" else self.tasks.get(task)
 
     @property
     def task_names(self) -> tuple[str, ...]:
-        return ("deploy", *sorted(set(self.tasks) - {"deploy"}))
+        return ("deploy", *sorted(self.tasks))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,46 +99,77 @@ class Problem:
 
 #: Names that are paths of the HTTP API and the pages.
 RESERVED_NAMES = frozenset(
-    ["api", "apps", "runner", "runners", "events", "audit", "locks", "tokens", "openapi.json", "docs", "webhooks", "healthz", "readyz", "metrics", "static", "login", "logout", "auth", "setup"]
+    (
+        "api",
+        "apps",
+        "runner",
+        "runners",
+        "events",
+        "audit",
+        "locks",
+        "tokens",
+        "openapi.json",
+        "docs",
+        "webhooks",
+        "healthz",
+        "readyz",
+        "metrics",
+        "static",
+        "login",
+        "logout",
+        "auth",
+        "setup",
+    )
 )
 
+#: (app, environment, key) -> path and line where the value in force was written.
+Places = Mapping[tuple[str, str, str], tuple[str, int]]
 
-def cross_check(apps: tuple[AppConfig, ...]) -> list[Problem]:
+
+def cross_check(apps: tuple[AppConfig, ...], places: Places = MappingProxyType({})) -> list[Problem]:
     """What is wrong between values that are each well-formed: clashing names, impossible combinations."""
     problems: list[Problem] = []
     seen: dict[str, AppConfig] = {}
     for app in apps:
         if app.name in RESERVED_NAMES:
             problems.append(Problem(app.name, app.line, f"“{app.name}” is a reserved name; choose another"))
-        if app.name in seen:
+        first = seen.setdefault(app.name, app)
+        if first is not app:
             problems.append(
-                Problem(app.name, app.line, f"also defined on line {seen[app.name].line}; names are unique")
+                Problem(app.name, app.line, f"also defined on line {first.line}; names are unique, choose another")
             )
-        seen[app.name] = app
-        problems += _names_clash(app)
-        problems += [problem for environment in app.environments for problem in _impossible(app, environment)]
+        problems += _names_clash(app, places)
+        problems += [problem for environment in app.environments for problem in _impossible(app, environment, places)]
     return problems
 
 
-def _names_clash(app: AppConfig) -> list[Problem]:
+def _names_clash(app: AppConfig, places: Places) -> list[Problem]:
     owner: dict[str, str] = {}
     problems = []
     for environment in app.environments:
-        for name in (environment.name, *environment.aliases):
+        owner.setdefault(environment.name.casefold(), environment.name)
+    for environment in app.environments:
+        for key, name in (("", environment.name), *(("aliases", alias) for alias in environment.aliases)):
             other = owner.setdefault(name.casefold(), environment.name)
             if other != environment.name:
-                path = f"{app.name}.environments.{environment.name}"
-                problems.append(Problem(path, app.line, f"the name “{name}” already stands for {other}"))
+                message = f"the name “{name}” already stands for {other}; names are compared without case"
+                problems.append(_problem(app, environment, key, message, places))
     return problems
 
 
-def _impossible(app: AppConfig, environment: EnvironmentConfig) -> list[Problem]:
-    path = f"{app.name}.environments.{environment.name}"
-    problems = []
+def _impossible(app: AppConfig, environment: EnvironmentConfig, places: Places) -> Iterator[Problem]:
     if environment.auto and environment.auto.after == "checks" and environment.checks == ():
         message = "auto waits for checks, but `checks: []` asks for none; write `after: push` or name the checks"
-        problems.append(Problem(f"{path}.auto", app.line, message))
+        yield _problem(app, environment, "auto", message, places)
     if environment.silence_s and environment.silence_s > environment.timeout_s:
         message = "silence is longer than timeout, so it can never count; make it shorter"
-        problems.append(Problem(f"{path}.silence", app.line, message))
-    return problems
+        yield _problem(app, environment, "silence", message, places)
+    for name in sorted(environment.env.keys() & set(environment.secrets)):
+        message = f"{name} stands under `env` too; a variable has one value, leave one"
+        yield _problem(app, environment, "secrets", message, places)
+
+
+def _problem(app: AppConfig, environment: EnvironmentConfig, key: str, message: str, places: Places) -> Problem:
+    path = f"{app.name}.environments.{environment.name}"
+    path, line = places.get((app.name, environment.name, key), (f"{path}.{key}" if key else path, app.line))
+    return Problem(path, line, message)
