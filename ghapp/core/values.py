@@ -91,6 +91,8 @@ class Lock:
 class DeploymentStatus:
     """What a provider shall show of a deployment. ``state`` is one of GitHub's deployment states.
 
+    ``names_blocker``: the description tells why it waits (the first such goes out at once).
+
     https://docs.github.com/en/rest/deployments/statuses#create-a-deployment-status
     """
 
@@ -98,6 +100,7 @@ class DeploymentStatus:
     description: str
     log_url: str | None = None
     environment_url: str | None = None
+    names_blocker: bool = False
 
 
 #: GitHub cuts nothing: a longer description is refused with 422.

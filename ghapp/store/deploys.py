@@ -70,6 +70,7 @@ class Deploy:
     shown_state: str | None
     shown_description: str | None
     shown_at: int | None
+    shown_blocker: int
     status_writer: str | None
     status_writer_since: int | None
     status_problem: str | None
@@ -235,12 +236,12 @@ async def waiting_for_checks(tx: Tx) -> list[Deploy]:
     return [_deploy(row) for row in rows]
 
 
-async def shown_as_success(tx: Tx, environment_id: int, but: int) -> list[Deploy]:
-    """Ended deploys that the provider still shows as successful in that environment."""
+async def shown_as_success(tx: Tx, environment_id: int, before: int) -> list[Deploy]:
+    """Deploys that ended before that time and that the provider still shows as successful there."""
     rows = await tx.all(
-        _SELECT + "WHERE d.environment_id = :id AND d.shown_state = 'success' AND d.id <> :but",
+        _SELECT + "WHERE d.environment_id = :id AND d.shown_state = 'success' AND d.ended_at < :before",
         id=environment_id,
-        but=but,
+        before=before,
     )
     return [_deploy(row) for row in rows]
 

@@ -214,6 +214,10 @@ async def keep_runner(tx: Tx, runner: Runner) -> None:
     )
 
 
+async def see_runner(tx: Tx, name: str, now: int) -> None:
+    await tx.run("UPDATE runners SET seen_at = :now WHERE name = :name", name=name, now=now)
+
+
 async def runners(tx: Tx) -> list[Runner]:
     return [
         Runner(

@@ -80,6 +80,7 @@ CREATE TABLE deploys (
   shown_state TEXT,                   -- the status that the provider is known to show
   shown_description TEXT,
   shown_at BIGINT,
+  shown_blocker BIGINT NOT NULL DEFAULT 0,
   status_writer TEXT,                 -- app or runner, while one may be writing
   status_writer_since BIGINT,
   status_problem TEXT,

@@ -1,0 +1,157 @@
+"""A request becomes a deploy, whichever door it came through."""
+
+from dataclasses import dataclass, field
+
+from ghapp.core import commands, sentences
+from ghapp.core.config import EnvironmentConfig
+from ghapp.core.values import STATUS_OF, Blocker, BlockerKind, DeploymentStatus, Door, State
+from ghapp.service import lines, statuses
+from ghapp.service.context import Context
+from ghapp.store import deploys, events, places
+from ghapp.store.base import Tx
+from ghapp.store.deploys import Deploy
+from ghapp.store.places import Environment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What is asked for. ``request`` tells repeated askings of the same thing; ``refused`` are blockers found
+    when it was asked (who may, which refs): with any of them the deploy is recorded as rejected."""
+
+    request: str
+    config: EnvironmentConfig
+    repository_id: int
+    door: Door
+    task: str
+    ref: str
+    sha: str
+    user: str
+    asked_at: int
+    deployment_id: int | None = None
+    on_behalf_of: str | None = None
+    hosts: str = ""
+    refused: tuple[Blocker, ...] = field(default=())
+
+
+def values_of(deploy: Deploy) -> commands.Values:
+    """What the variables of a deploy's command stand for."""
+    return commands.Values(
+        app=deploy.app,
+        env=deploy.environment,
+        sha=deploy.sha,
+        ref=deploy.ref,
+        task=deploy.task,
+        user=deploy.user,
+        number=deploy.number,
+        hosts=deploy.hosts,
+        previous_sha=deploy.previous_sha or "",
+    )
+
+
+async def ask(tx: Tx, ctx: Context, environment: Environment, request: Request) -> Deploy:
+    """Record the request: in line, or rejected at once. Raises store Conflict if it was asked before."""
+    await places.hold_environment(tx, environment.id)
+    now = ctx.now()
+    deploy_id = await deploys.insert(
+        tx,
+        app_id=environment.app_id,
+        environment_id=environment.id,
+        repository_id=request.repository_id,
+        request=request.request,
+        deployment_id=request.deployment_id,
+        door=request.door.value,
+        task=request.task,
+        ref=request.ref,
+        sha=request.sha,
+        user=request.user,
+        on_behalf_of=request.on_behalf_of,
+        hosts=request.hosts,
+        config=request.config,
+        state=State.QUEUED,
+        asked_at=request.asked_at,
+        created_at=now,
+    )
+    await events.record(tx, now, "asked", who=request.user, deploy=deploy_id, door=request.door.value)
+    deploy = await _known(tx, deploy_id)
+    refused = (*request.refused, *_command_problems(deploy))
+    if refused:
+        return await end(tx, ctx, deploy, State.REJECTED, blockers=refused)
+    await lines.settle(tx, ctx, environment.id)
+    return await _known(tx, deploy_id)
+
+
+async def _known(tx: Tx, deploy_id: int) -> Deploy:
+    deploy = await deploys.get(tx, deploy_id)
+    if deploy is None:
+        raise LookupError(f"no deploy with id {deploy_id}")
+    return deploy
+
+
+def _command_problems(deploy: Deploy) -> tuple[Blocker, ...]:
+    """The command is rendered once when it is asked for, so that a value it cannot take is refused at once."""
+    template = deploy.config.command(deploy.task)
+    if template is None:
+        message = sentences.unknown_task(deploy.task, deploy.config.task_names)
+        return (Blocker(BlockerKind.CONFIG, message),)
+    try:
+        commands.render(template, values_of(deploy))
+        commands.environment(values_of(deploy))
+    except commands.UnsafeValue as unsafe:
+        return (Blocker(BlockerKind.CONFIG, unsafe.message),)
+    return ()
+
+
+async def end(
+    tx: Tx,
+    ctx: Context,
+    deploy: Deploy,
+    state: State,
+    *,
+    reason: str = "",
+    who: str | None = None,
+    blockers: tuple[Blocker, ...] = (),
+    **facts: object,
+) -> Deploy:
+    """A deploy ends: saved, its end recorded. The status is owed to the provider (see `ended_status`), and the
+    line goes on; whoever grants the status to a runner instead does both by itself with `close`."""
+    ended = await close(tx, ctx, deploy, state, reason=reason, who=who, blockers=blockers, **facts)
+    await statuses.want(tx, ctx, ended, ended_status(ctx, ended))
+    await lines.settle(tx, ctx, ended.environment_id)
+    return ended
+
+
+async def close(
+    tx: Tx,
+    ctx: Context,
+    deploy: Deploy,
+    state: State,
+    *,
+    reason: str = "",
+    who: str | None = None,
+    blockers: tuple[Blocker, ...] = (),
+    **facts: object,
+) -> Deploy:
+    """Save the end of a deploy and record it; the deploy as it is then."""
+    now = ctx.now()
+    why = reason or " ".join(blocker.message for blocker in blockers)
+    await deploys.save(
+        tx,
+        deploy.id,
+        state=state,
+        reason=why,
+        blockers=blockers,
+        own_blockers=(),
+        ready_at=None,
+        checks_since=None,
+        lost_since=None,
+        **{"ended_at": now, **facts},
+    )
+    await events.record(tx, now, state.value, who=who, deploy=deploy.id, reason=why)
+    return await _known(tx, deploy.id)
+
+
+def ended_status(ctx: Context, deploy: Deploy) -> DeploymentStatus:
+    """How its end is shown at the provider."""
+    took_s = (deploy.ended_at - deploy.started_at) / 1000 if deploy.ended_at and deploy.started_at else None
+    text = sentences.ended(deploy.state, took_s, deploy.reason)
+    return statuses.status_for(ctx, deploy, STATUS_OF[deploy.state], text)

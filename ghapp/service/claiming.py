@@ -1,0 +1,172 @@
+"""A runner asks for work (protocol rules 2, 5, 6)."""
+
+from dataclasses import dataclass, field
+
+from ghapp.core import sentences, states
+from ghapp.core.checks import Check
+from ghapp.core.values import Blocker, BlockerKind, Repository, State
+from ghapp.service import lines
+from ghapp.service.context import Context, Signals, lease_hash
+from ghapp.service.problems import Problem
+from ghapp.store import checks, deploys, events, places
+from ghapp.store.base import Tx
+from ghapp.store.deploys import Deploy
+from ghapp.vcs.base import ProviderError, RepoToken
+
+#: A claim that no call confirms within this time is void; afterwards a lease lasts `LEASE_MS` from the last call.
+CONFIRM_MS = 5_000
+LEASE_MS = 60_000
+#: Candidates looked at in one go; only heads of lines are among them.
+CANDIDATES = 50
+#: How long to leave a deploy alone whose repository token could not be had.
+TOKEN_RETRY_MS = 15_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a runner asks for. ``apps`` None: every app of the operator's config."""
+
+    claim_id: str
+    runner: str
+    labels: tuple[str, ...]
+    apps: tuple[str, ...] | None
+    boot_id: str
+    version: str
+    wait_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A deploy given to a runner, with what belongs to its job."""
+
+    deploy: Deploy
+    lease: str = field(repr=False)
+    provider: str
+    repository: Repository
+    token: RepoToken
+    newest: list[Check]
+
+
+async def claim(ctx: Context, wish: Wish) -> Claimed | None:
+    """The next deploy this runner may take, waiting for one up to ``wait_s``; None if there is none.
+
+    The same claim id again gives the same job while its lease lives; afterwards Problem ``claim_over``.
+    """
+    await _present(ctx, wish)
+    if again := await _repeated(ctx, wish):
+        return await _job(ctx, again, wish.claim_id)
+    deadline = ctx.now() + int(wish.wait_s * 1000)
+    while True:
+        woken = ctx.signals.watch("claims")
+        if taken := await _take_first(ctx, wish):
+            return taken
+        now = ctx.now()
+        if now >= deadline:
+            return None
+        ready_at = await ctx.stores.main.read(lambda tx, now=now: deploys.next_ready_at(tx, now))  # type: ignore[misc]
+        await Signals.wait(woken, (min(deadline, ready_at or deadline) - now) / 1000)
+
+
+async def _present(ctx: Context, wish: Wish) -> None:
+    runner = places.Runner(wish.runner, wish.labels, wish.apps, wish.version, wish.boot_id, ctx.now())
+
+    async def work(tx: Tx) -> None:
+        known = {one.name: one for one in await places.runners(tx)}.get(runner.name)
+        await places.keep_runner(tx, runner)
+        if known is None or known.seen_at < runner.seen_at - lines.RUNNER_SEEN_MS:
+            for environment_id in await places.environments_with_line(tx):
+                await places.hold_environment(tx, environment_id)
+                await lines.settle(tx, ctx, environment_id)
+
+    await ctx.stores.main.write(work)
+
+
+async def _repeated(ctx: Context, wish: Wish) -> Deploy | None:
+    deploy = await ctx.stores.main.read(lambda tx: deploys.by_claim(tx, wish.claim_id))
+    if deploy is None:
+        return None
+    step = states.step(states.Event.CLAIM_AGAIN, states.Facts(deploy.state, lost=deploy.lost_since is not None))
+    if step.error or deploy.claim_id != wish.claim_id:
+        raise Problem("claim_over", f"This claim of {deploy.name} is over; claim with a new id.", deploy=deploy.name)
+    return deploy
+
+
+async def _take_first(ctx: Context, wish: Wish) -> Claimed | None:
+    now = ctx.now()
+    for candidate in await ctx.stores.main.read(lambda tx: deploys.ready(tx, now, CANDIDATES)):
+        if not lines.accepts(candidate, wish.labels, wish.apps):
+            continue
+        if await _token(ctx, candidate) is None:
+            continue
+        taken = await ctx.decide(lambda tx, one=candidate: take(tx, ctx, one, wish))  # type: ignore[misc]
+        if taken:
+            return await _job(ctx, taken, wish.claim_id)
+    return None
+
+
+async def take(tx: Tx, ctx: Context, candidate: Deploy, wish: Wish) -> Deploy | None:
+    """Claim the deploy if it is still its turn; the same question that `start` will ask."""
+    await places.hold_environment(tx, candidate.environment_id)
+    placed = await lines.places_in(tx, ctx, candidate.environment_id)
+    deploy = next((one for one, place in placed if one.id == candidate.id and place.next), None)
+    if deploy is None:
+        await lines.settle(tx, ctx, candidate.environment_id)
+        return None
+    now = ctx.now()
+    live = await deploys.live(tx, deploy.environment_id)
+    await deploys.save(
+        tx,
+        deploy.id,
+        state=states.step(states.Event.CLAIM, states.Facts(deploy.state)).to,
+        claims=deploy.claims + 1,
+        claim_id=wish.claim_id,
+        lease_hash=lease_hash(ctx.lease(deploy.id, deploy.claims + 1, wish.claim_id)),
+        lease_until=now + CONFIRM_MS,
+        confirmed=0,
+        runner=wish.runner,
+        claimed_at=now,
+        ready_at=None,
+        previous_sha=live.sha if live else None,
+        check_counter=await checks.counter(tx, deploy.repository_id, deploy.sha),
+    )
+    await deploys.remember_claim(tx, wish.claim_id, deploy.id, now)
+    await events.record(tx, now, "claimed", who=wish.runner, deploy=deploy.id)
+    await lines.settle(tx, ctx, deploy.environment_id)
+    return await deploys.get(tx, deploy.id)
+
+
+async def _token(ctx: Context, deploy: Deploy) -> RepoToken | None:
+    """A token for the job; where none can be had, the deploy says why and is left alone for a while."""
+    provider, repository = await ctx.stores.main.read(lambda tx: places.repository(tx, deploy.repository_id))
+    try:
+        token = await ctx.providers[provider].repo_token(repository)
+    except ProviderError as error:
+        blocker = Blocker(BlockerKind.PROVIDER, error.message)
+    else:
+        if not token.missing:
+            return token
+        blocker = Blocker(BlockerKind.TOKEN_PERMISSION, sentences.token_permission(token.missing))
+    await ctx.decide(lambda tx: _park(tx, ctx, deploy, blocker))
+    return None
+
+
+async def _park(tx: Tx, ctx: Context, deploy: Deploy, blocker: Blocker) -> None:
+    await places.hold_environment(tx, deploy.environment_id)
+    known = await deploys.get(tx, deploy.id)
+    if known and known.state is State.QUEUED:
+        await deploys.save(tx, deploy.id, own_blockers=(blocker,), ready_at=ctx.now() + TOKEN_RETRY_MS)
+        await lines.settle(tx, ctx, deploy.environment_id)
+
+
+async def _job(ctx: Context, deploy: Deploy, claim_id: str) -> Claimed:
+    async def facts(tx: Tx) -> tuple[str, Repository, list[Check]]:
+        provider, repository = await places.repository(tx, deploy.repository_id)
+        return provider, repository, await checks.newest(tx, deploy.repository_id, deploy.sha)
+
+    provider, repository, newest = await ctx.stores.main.read(facts)
+    try:
+        token = await ctx.providers[provider].repo_token(repository)
+    except ProviderError as error:
+        raise Problem("unavailable", error.message) from error
+    lease = ctx.lease(deploy.id, deploy.claims, claim_id)
+    return Claimed(deploy, lease, provider, repository, token, newest)

@@ -1,0 +1,100 @@
+"""What every service function needs: the stores, the clock, the providers, the apps in force, and wake-up calls."""
+
+import asyncio
+import hashlib
+import hmac
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from ghapp.core.config import AppConfig
+from ghapp.store.base import Work
+from ghapp.store.stores import Stores
+from ghapp.vcs.base import AppClient
+
+T = TypeVar("T")
+
+
+def system_clock() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Signals:
+    """Wake-up calls within this process. They only save time: whoever waits also looks again by itself."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, asyncio.Event] = {}
+
+    def send(self, topic: str) -> None:
+        """Wake all who wait for the topic now."""
+        if event := self._waiting.pop(topic, None):
+            event.set()
+
+    def watch(self, topic: str) -> asyncio.Event:
+        """Set at the next `send`. Take it *before* looking, so that nothing falls in between."""
+        return self._waiting.setdefault(topic, asyncio.Event())
+
+    @staticmethod
+    async def wait(event: asyncio.Event, seconds: float) -> bool:
+        """Wait for the call or the time, whichever is first; was it the call?"""
+        try:
+            async with asyncio.timeout(max(seconds, 0)):
+                await event.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Apps:
+    """The operator's apps in force; ``problem`` says why a changed config was not taken."""
+
+    configs: Mapping[str, AppConfig] = field(default_factory=dict)
+    problem: str | None = None
+
+
+@dataclass(slots=True)
+class Context:
+    """One per process. ``apps`` is replaced whole when the config changes; everything else stays.
+
+    ``lease_key`` derives leases, so that none is stored. ``started_at``: nothing expires before the app has
+    been up for a while, because nobody could reach it.
+    """
+
+    stores: Stores
+    providers: Mapping[str, AppClient]
+    url: str
+    lease_key: bytes = field(repr=False)
+    now: Callable[[], int] = system_clock
+    apps: Apps = field(default_factory=Apps)
+    signals: Signals = field(default_factory=Signals)
+    started_at: int = 0
+
+    def __post_init__(self) -> None:
+        self.started_at = self.started_at or self.now()
+
+    @property
+    def own_checks(self) -> tuple[str, ...]:
+        """Key prefixes of the checks that Kedge itself writes."""
+        return tuple(prefix for client in self.providers.values() for prefix in client.own_checks)
+
+    async def decide(self, work: Work[T]) -> T:
+        """One durable transaction that decides or changes what is decided on; wakes whoever acts on it."""
+        result = await self.stores.main.write(work)
+        for topic in ("claims", "outbox", "changes"):
+            self.signals.send(topic)
+        return result
+
+    def page(self, app: str, number: int) -> str:
+        """The absolute URL of a deploy's page, which is the log URL written to providers."""
+        return f"{self.url.rstrip('/')}/{app}/deploys/{number}"
+
+    def lease(self, deploy_id: int, claims: int, claim_id: str) -> str:
+        """The lease of one claim of one deploy: never the same twice, the same again for a repeated claim."""
+        text = f"{deploy_id}:{claims}:{claim_id}".encode()
+        return hmac.new(self.lease_key, text, hashlib.sha256).hexdigest()
+
+
+def lease_hash(lease: str) -> str:
+    return hashlib.sha256(lease.encode()).hexdigest()

@@ -1,0 +1,87 @@
+"""The line of an environment, brought up to date in the transaction that changes anything about it."""
+
+import random
+
+from ghapp.core import line, sentences
+from ghapp.core.values import Blocker, BlockerKind
+from ghapp.service import statuses
+from ghapp.service.context import Context
+from ghapp.store import deploys, places
+from ghapp.store.base import Tx
+from ghapp.store.deploys import Deploy
+from ghapp.store.places import Runner
+
+#: A runner that polls or beats is heard at least every 25 s.
+RUNNER_SEEN_MS = 60_000
+#: The slow net: whatever a deploy waits for, it is looked at again after this time.
+SLOW_NET_MS = 60_000
+
+
+def slow_net(now: int) -> int:
+    """When to look again, with jitter so that not all do at once."""
+    return now + SLOW_NET_MS + random.randint(-SLOW_NET_MS // 6, SLOW_NET_MS // 6)  # noqa: S311
+
+
+def accepts(deploy: Deploy, labels: tuple[str, ...], apps: tuple[str, ...] | None) -> bool:
+    """May a runner with these labels and apps take the deploy?"""
+    if not set(deploy.config.runner) <= set(labels):
+        return False
+    if apps is None:
+        return deploy.defined_in == "operator"
+    return bool({deploy.app, deploy.repository} & set(apps))
+
+
+def ready_blocker(deploy: Deploy, runners: list[Runner], now: int) -> Blocker:
+    """Why a deploy whose turn it is does not run: nothing but a runner is missing."""
+    seen = max((one.seen_at for one in runners if accepts(deploy, one.labels, one.apps)), default=None)
+    if seen is not None and seen >= now - RUNNER_SEEN_MS:
+        return Blocker(BlockerKind.RUNNER, sentences.ready())
+    return Blocker(BlockerKind.RUNNER, sentences.no_runner(deploy.config.runner, seen, now), since=seen)
+
+
+async def places_in(tx: Tx, ctx: Context, environment_id: int) -> list[tuple[Deploy, line.Place]]:
+    """The waiting deploys of an environment in order, each with its place."""
+    now = ctx.now()
+    waiting = {deploy.id: deploy for deploy in await deploys.waiting(tx, environment_id)}
+    if not waiting:
+        return []
+    runners = await places.runners(tx)
+    active = await deploys.active(tx, environment_id)
+    arranged = line.arrange(
+        (_waiting(deploy, ready_blocker(deploy, runners, now)) for deploy in waiting.values()),
+        _active(active) if active else None,
+        await places.locks_on(tx, environment_id, now),
+    )
+    return [(waiting[place.id], place) for place in arranged]
+
+
+async def settle(tx: Tx, ctx: Context, environment_id: int) -> None:
+    """Give every waiting deploy its blockers, let the one whose turn it is be claimed, and owe the statuses."""
+    now = ctx.now()
+    for deploy, place in await places_in(tx, ctx, environment_id):
+        ready_at = (deploy.ready_at or now) if place.next else None
+        alone = place.next and {blocker.kind for blocker in place.blockers} == {BlockerKind.CHECKS}
+        checks_since = (deploy.checks_since or now) if alone else None
+        same = (place.blockers, ready_at, checks_since) == (deploy.blockers, deploy.ready_at, deploy.checks_since)
+        if not same:
+            await deploys.save(tx, deploy.id, blockers=place.blockers, ready_at=ready_at, checks_since=checks_since)
+        await statuses.want(tx, ctx, deploy, statuses.waiting_status(ctx, deploy, place.blockers))
+
+
+def _waiting(deploy: Deploy, ready: Blocker) -> line.Waiting:
+    return line.Waiting(
+        id=deploy.id,
+        name=deploy.name,
+        number=deploy.number,
+        user=deploy.user,
+        asked_at=deploy.asked_at,
+        deployment_id=deploy.deployment_id,
+        front_at=deploy.front_at,
+        forced=deploy.forced,
+        own=deploy.own_blockers or (ready,),
+    )
+
+
+def _active(deploy: Deploy) -> line.Active:
+    since = deploy.started_at or deploy.claimed_at or deploy.asked_at
+    return line.Active(deploy.name, deploy.number, deploy.user, deploy.state, since, deploy.lost_since)
