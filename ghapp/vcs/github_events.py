@@ -11,7 +11,7 @@ import msgspec
 from ghapp.vcs.base import CheckEvent, DeploymentEvent, Event, InstallationEvent
 from ghapp.vcs.github_shapes import (
     Id,
-    Moment,
+    Instant,
     RepositoryShape,
     RunShape,
     StatusShape,
@@ -41,11 +41,6 @@ class _InstallationId(msgspec.Struct, kw_only=True):
     id: Id
 
 
-class _Delivery(msgspec.Struct, kw_only=True):
-    repository: RepositoryShape
-    installation: _InstallationId | None = None
-
-
 class _Deployment(msgspec.Struct, kw_only=True):
     id: Id
     sha: str
@@ -54,15 +49,18 @@ class _Deployment(msgspec.Struct, kw_only=True):
     environment: str | None = None
     payload: Any = None
     creator: _Account | None = None
-    created_at: Moment
+    created_at: Instant
 
 
-class _DeploymentDelivery(_Delivery, kw_only=True):
+class _DeploymentDelivery(msgspec.Struct, kw_only=True):
     action: str = "created"
+    repository: RepositoryShape
+    installation: _InstallationId | None = None
     deployment: _Deployment
 
 
-class _StatusDelivery(_Delivery, StatusShape, kw_only=True):
+class _StatusDelivery(StatusShape, kw_only=True):
+    repository: RepositoryShape
     sha: str
 
 
@@ -70,7 +68,8 @@ class _DeliveredRun(RunShape, kw_only=True):
     head_sha: str
 
 
-class _RunDelivery(_Delivery, kw_only=True):
+class _RunDelivery(msgspec.Struct, kw_only=True):
+    repository: RepositoryShape
     check_run: _DeliveredRun
 
 
@@ -78,7 +77,8 @@ class _Suite(msgspec.Struct, kw_only=True):
     head_sha: str
 
 
-class _SuiteDelivery(_Delivery, kw_only=True):
+class _SuiteDelivery(msgspec.Struct, kw_only=True):
+    repository: RepositoryShape
     check_suite: _Suite
 
 
@@ -134,7 +134,7 @@ def _deployment(body: bytes | Mapping[str, object]) -> DeploymentEvent | None:
     payload, problem = _payload(deployment.payload)
     return DeploymentEvent(
         repository=repository_of(delivery.repository),
-        installation_id=_installation_id(delivery),
+        installation_id=delivery.installation.id if delivery.installation else None,
         deployment_id=deployment.id,
         sha=deployment.sha,
         ref=_short_ref(deployment.ref or deployment.sha),
@@ -231,11 +231,6 @@ def _installation_of(
         permissions=delivery.installation.permissions or {},
         gone=gone,
     )
-
-
-def _installation_id(delivery: _Delivery) -> int | None:
-    """None for a webhook of the repository itself, which belongs to no installation."""
-    return delivery.installation.id if delivery.installation else None
 
 
 def _nothing(_body: bytes | Mapping[str, object]) -> None:

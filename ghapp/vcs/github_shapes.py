@@ -15,7 +15,8 @@ from ghapp.core.values import Repository
 #: What fits a database's 64-bit integer.
 Id = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 #: RFC 3339, or seconds since the epoch in the oldest deliveries.
-Moment = datetime | Annotated[int, Meta(ge=0, le=2**40)] | None
+Instant = datetime | Annotated[int, Meta(ge=0, le=2**40)]
+Moment = Instant | None
 
 #: Conclusions that count as passed; every other one, known or not, does not.
 #: https://docs.github.com/en/rest/checks/runs#list-check-runs-for-a-git-reference
