@@ -131,6 +131,21 @@ async def postpone(tx: Tx, notice_id: int, next_at: int, *, unsure: bool, proble
     )
 
 
+async def put_off(tx: Tx, notice_id: int, next_at: int) -> None:
+    """Not now: somebody else may be writing. That is no attempt."""
+    await tx.run("UPDATE notices SET next_at = :next_at WHERE id = :id", id=notice_id, next_at=next_at)
+
+
+async def doubt(tx: Tx, notice_id: int) -> None:
+    """About to be sent: until an answer is saved, it may or may not have been written."""
+    await tx.run("UPDATE notices SET unsure = 1 WHERE id = :id", id=notice_id)
+
+
+async def trust(tx: Tx, notice_id: int) -> None:
+    """The answer to what was sent before is known; what is wanted now has not been sent."""
+    await tx.run("UPDATE notices SET unsure = 0 WHERE id = :id", id=notice_id)
+
+
 async def end(tx: Tx, notice_id: int, state: str, problem: str | None = None) -> None:
     """``done`` or ``failed``."""
     await tx.run(

@@ -54,6 +54,17 @@ async def bind_app(tx: Tx, app_id: int, repository_id: int) -> None:
     )
 
 
+async def apps_bound_to(tx: Tx, provider: str, provider_id: int) -> list[str]:
+    """Names of the apps that are known to live in that repository."""
+    rows = await tx.all(
+        """SELECT a.name FROM apps a JOIN repositories r ON r.id = a.repository_id
+           WHERE r.provider = :provider AND r.provider_id = :provider_id""",
+        provider=provider,
+        provider_id=provider_id,
+    )
+    return [row["name"] for row in rows]
+
+
 async def keep_environment(tx: Tx, app: App, name: str) -> Environment:
     """The environment of that name, made where it is new."""
     await tx.run(
@@ -118,6 +129,16 @@ async def keep_repository(tx: Tx, provider: str, repository: Repository, install
         installation_id=installation_id,
     )
     return int(_required(row)["id"])
+
+
+async def set_installation(tx: Tx, provider: str, provider_id: int, installation_id: int | None) -> None:
+    await tx.run(
+        """UPDATE repositories SET installation_id = :installation_id
+           WHERE provider = :provider AND provider_id = :provider_id""",
+        provider=provider,
+        provider_id=provider_id,
+        installation_id=installation_id,
+    )
 
 
 async def hold_repository(tx: Tx, repository_id: int) -> None:

@@ -1,0 +1,93 @@
+"""What people do to deploys and environments: cancel, force, declare dead, lock, unlock."""
+
+from ghapp.core import sentences, states
+from ghapp.core.values import Lock, State
+from ghapp.service import asking, lines
+from ghapp.service.context import Context
+from ghapp.service.leases import checked
+from ghapp.store import deploys, events, places
+from ghapp.store.base import Tx
+from ghapp.store.deploys import Deploy
+
+
+async def held(tx: Tx, deploy_id: int) -> Deploy:
+    """The deploy, its environment's row taken first."""
+    known = await deploys.get(tx, deploy_id)
+    if known is None:
+        raise LookupError(f"no deploy with id {deploy_id}")
+    await places.hold_environment(tx, known.environment_id)
+    return await deploys.get(tx, deploy_id) or known
+
+
+async def cancel(tx: Tx, ctx: Context, deploy_id: int, who: str) -> Deploy:
+    """End it at once before its command was allowed to run; afterwards ask its runner to end the command.
+
+    Raises Problem ``too_late`` if it has ended. Asked again it changes nothing.
+    """
+    deploy = await held(tx, deploy_id)
+    step = checked(states.Event.CANCEL, deploy)
+    if step.to is State.CANCELLED:
+        return await asking.end(
+            tx,
+            ctx,
+            deploy,
+            State.CANCELLED,
+            reason=f"by {who}",
+            who=who,
+            lease_hash=None,
+            cancel_requested_by=who,
+            cancel_requested_at=ctx.now(),
+        )
+    if deploy.cancel_requested_by is None:
+        now = ctx.now()
+        await deploys.save(tx, deploy.id, cancel_requested_by=who, cancel_requested_at=now)
+        await events.record(tx, now, "cancel_requested", who=who, deploy=deploy.id)
+    return await deploys.get(tx, deploy.id) or deploy
+
+
+async def declare_dead(tx: Tx, ctx: Context, deploy_id: int, who: str) -> Deploy:
+    """Give up on a deploy whose runner was lost, and free its environment. Raises Problem ``conflict`` for
+    any other. Its lease answers 410 from now on."""
+    deploy = await held(tx, deploy_id)
+    checked(states.Event.DECLARE_DEAD, deploy)
+    reason = sentences.declared_dead(who)
+    return await asking.end(tx, ctx, deploy, State.ERRORED, reason=reason, who=who, declared_dead_by=who)
+
+
+async def force(tx: Tx, ctx: Context, deploy_id: int, who: str, what: frozenset[str]) -> Deploy:
+    """Pass ``checks``, ``lock`` or ``all``, from the front of the line. Raises Problem ``conflict`` once it runs."""
+    deploy = await held(tx, deploy_id)
+    checked(states.Event.FORCE, deploy)
+    now = ctx.now()
+    await deploys.save(
+        tx,
+        deploy.id,
+        forced_by=who,
+        forced=deploy.forced | what,
+        front_at=deploy.front_at or now,
+        own_blockers=(),
+        ready_at=None,
+    )
+    await events.record(tx, now, "forced", who=who, deploy=deploy.id, what=sorted(what))
+    await lines.settle(tx, ctx, deploy.environment_id)
+    return await deploys.get(tx, deploy.id) or deploy
+
+
+async def lock(tx: Tx, ctx: Context, app_id: int | None, environment_id: int | None, lock: Lock) -> None:
+    """Hold an environment, an app (no environment) or everything (neither). What runs goes on."""
+    covered = await places.hold_covered(tx, app_id, environment_id)
+    await places.put_lock(tx, app_id, environment_id, lock)
+    await events.record(tx, ctx.now(), "locked", who=lock.who, app=lock.app, environment=lock.environment)
+    for one in covered:
+        await lines.settle(tx, ctx, one)
+
+
+async def unlock(tx: Tx, ctx: Context, app_id: int | None, environment_id: int | None, who: str) -> bool:
+    """Release a lock; what waited for it is ready. False if there was none."""
+    covered = await places.hold_covered(tx, app_id, environment_id)
+    if not await places.drop_lock(tx, app_id, environment_id):
+        return False
+    await events.record(tx, ctx.now(), "unlocked", who=who)
+    for one in covered:
+        await lines.settle(tx, ctx, one)
+    return True

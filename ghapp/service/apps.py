@@ -1,0 +1,18 @@
+"""The operator's apps in the database: rows for what the config names, kept when it changes."""
+
+from ghapp.core.config import AppConfig, EnvironmentConfig
+from ghapp.store import places
+from ghapp.store.base import Tx
+from ghapp.store.places import Environment
+
+
+async def environment_of(tx: Tx, app: AppConfig, config: EnvironmentConfig) -> Environment:
+    """The environment's row, made where it is new."""
+    return await places.keep_environment(tx, await places.keep_app(tx, app.name), config.name)
+
+
+async def keep_all(tx: Tx, apps: tuple[AppConfig, ...]) -> None:
+    """Rows for every app and environment of a config, so that locks can hold what was never deployed."""
+    for app in apps:
+        for environment in app.environments:
+            await environment_of(tx, app, environment)

@@ -1,0 +1,239 @@
+"""What a provider's events mean: deployments become deploys, check events make waiting ones ready.
+
+Each event is handled in two steps: `prepare` asks the provider what has to be known (no transaction is open
+then), and the plan it returns is carried out in the transaction that marks the delivery as done.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from ghapp.core import sentences
+from ghapp.core.config import AppConfig, EnvironmentConfig
+from ghapp.core.values import Blocker, BlockerKind, DeploymentStatus, Door, Repository
+from ghapp.service import asking
+from ghapp.service.apps import environment_of
+from ghapp.service.context import Context
+from ghapp.store import checks, deploys, outbox, places
+from ghapp.store.base import Tx
+from ghapp.vcs.base import CheckEvent, DeploymentEvent, Event, InstallationEvent, NotFound, RepositoryClient
+
+#: Carried out in the delivery's own transaction; True if the event was work, False if it is history.
+Plan = Callable[[Tx], Awaitable[bool]]
+
+
+async def prepare(ctx: Context, provider: str, event: Event) -> Plan:
+    """What is to be done about an event. Raises ProviderError where the provider could not be asked (try later)."""
+    if isinstance(event, DeploymentEvent):
+        return await _deployment(ctx, provider, event)
+    if isinstance(event, CheckEvent):
+        return lambda tx: _check(tx, ctx, provider, event)
+    return lambda tx: _installation(tx, provider, event)
+
+
+# Deployments
+
+
+@dataclass(frozen=True, slots=True)
+class _Addressed:
+    """A deployment that is Kedge's to answer: with a deploy, or with the ``problem`` as an error status."""
+
+    app: AppConfig | None = None
+    environment: EnvironmentConfig | None = None
+    problem: str | None = None
+
+
+async def _deployment(ctx: Context, provider: str, event: DeploymentEvent) -> Plan:
+    candidates = await _apps_of(ctx, provider, event.repository)
+    if not candidates or not _is_ours(event, candidates):
+        return _history
+    addressed = address(event, candidates)
+    if addressed.problem or addressed.app is None or addressed.environment is None:
+        problem = addressed.problem or "Kedge could not tell which app this is for."
+        return lambda tx: _answer(tx, ctx, provider, event, problem)
+    app, environment = addressed.app, addressed.environment
+    refused = await _refusals(ctx, provider, event, environment)
+    return lambda tx: _ask(tx, ctx, provider, event, app, environment, refused)
+
+
+async def _history(_tx: Tx) -> bool:
+    return False
+
+
+async def _apps_of(ctx: Context, provider: str, repository: Repository) -> list[AppConfig]:
+    """The operator's apps that live in the repository: bound by its id, else by the name in the config."""
+    bound = await ctx.stores.main.read(lambda tx: places.apps_bound_to(tx, provider, repository.id))
+    found = []
+    for app in ctx.apps.configs.values():
+        if app.via != provider:
+            continue
+        if app.repository:
+            if app.repository.casefold() == repository.full_name.casefold() or app.name in bound:
+                found.append(app)
+        elif app.name in bound or await _is_only_one(ctx, provider, app.name, repository):
+            found.append(app)
+    return found
+
+
+async def _is_only_one(ctx: Context, provider: str, name: str, repository: Repository) -> bool:
+    """An app without a repository means the only installed one of its name."""
+    if repository.full_name.rpartition("/")[2].casefold() != name.casefold():
+        return False
+    return [one.id for one in await ctx.providers[provider].find_repository(name)] == [repository.id]
+
+
+def _is_ours(event: DeploymentEvent, candidates: list[AppConfig]) -> bool:
+    """Addressed to Kedge: made by a person, or by a bot that the app names. Anything else is history."""
+    if event.creator_is_person:
+        return True
+    named = {user.casefold() for app in candidates for each in app.environments for user in each.allow.users}
+    return event.creator.casefold() in named
+
+
+def address(event: DeploymentEvent, candidates: list[AppConfig]) -> _Addressed:
+    """Which app and environment a deployment is for, or the sentence that says why that is unclear."""
+    if event.problem:
+        return _Addressed(problem=event.problem)
+    named = event.payload.get("app") or event.payload.get("name")
+    names = [app.name for app in candidates]
+    if len(candidates) == 1 and (named is None or event.payload.get("app") is None):
+        app = candidates[0]
+    else:
+        chosen = [one for one in candidates if isinstance(named, str) and one.name == named]
+        if not chosen:
+            text = named if isinstance(named, str) else None
+            return _Addressed(problem=sentences.which_app(event.repository.full_name, names, text))
+        app = chosen[0]
+    environment = app.environment(event.environment)
+    if environment is None:
+        known = [each.name for each in app.environments]
+        return _Addressed(problem=sentences.unknown_environment(event.environment, known))
+    if environment.command(event.task) is None:
+        return _Addressed(problem=sentences.unknown_task(event.task, environment.task_names))
+    return _Addressed(app, environment)
+
+
+async def _refusals(
+    ctx: Context, provider: str, event: DeploymentEvent, environment: EnvironmentConfig
+) -> tuple[Blocker, ...]:
+    client = ctx.providers[provider].repository(event.repository)
+    refused: list[Blocker] = []
+    allow = environment.allow
+    if not await may(client, event.creator, environment):
+        message = sentences.not_allowed(event.creator, environment.name, allow.users, allow.teams)
+        refused.append(Blocker(BlockerKind.PERMISSION, message, who=event.creator))
+    if environment.refs and not await client.reachable(event.sha, environment.refs):
+        message = sentences.wrong_ref(event.sha, environment.name, environment.refs)
+        refused.append(Blocker(BlockerKind.REF, message))
+    return tuple(refused)
+
+
+async def may(client: RepositoryClient, user: str, environment: EnvironmentConfig) -> bool:
+    """Does the user pass ``allow`` of the environment? Default: push permission on the repository."""
+    allow = environment.allow
+    if user.casefold() in {one.casefold() for one in allow.users}:
+        return True
+    for team in allow.teams:
+        if await client.in_team(team, user):
+            return True
+    persons = [one for one in allow.users if not one.endswith("[bot]")]
+    if persons or allow.teams:
+        return False
+    try:
+        return await client.permission(user) in {"admin", "maintain", "write"}
+    except NotFound:
+        return False
+
+
+async def _ask(
+    tx: Tx,
+    ctx: Context,
+    provider: str,
+    event: DeploymentEvent,
+    app: AppConfig,
+    config: EnvironmentConfig,
+    refused: tuple[Blocker, ...],
+) -> bool:
+    repository_id = await places.keep_repository(tx, provider, event.repository, event.installation_id)
+    if await deploys.by_deployment(tx, repository_id, event.deployment_id):
+        return True
+    environment = await environment_of(tx, app, config)
+    await places.bind_app(tx, environment.app_id, repository_id)
+    hosts = event.payload.get("hosts")
+    request = asking.Request(
+        request=f"{provider}:{event.repository.id}:{event.deployment_id}",
+        config=config,
+        repository_id=repository_id,
+        door=Door.GITHUB,
+        task=event.task,
+        ref=event.ref,
+        sha=event.sha,
+        user=event.creator,
+        asked_at=event.created_at,
+        deployment_id=event.deployment_id,
+        on_behalf_of=_on_behalf_of(event),
+        hosts=hosts if isinstance(hosts, str) else "",
+        refused=refused,
+    )
+    await asking.ask(tx, ctx, environment, request)
+    return True
+
+
+def _on_behalf_of(event: DeploymentEvent) -> str | None:
+    """Who asked the chat bot; shown as "for alice", never deciding."""
+    notify = event.payload.get("notify")
+    user = (notify.get("user_name") or notify.get("user")) if isinstance(notify, dict) else None
+    return user if isinstance(user, str) else None
+
+
+async def _answer(tx: Tx, ctx: Context, provider: str, event: DeploymentEvent, problem: str) -> bool:
+    """No deploy can be made of it: the answer is an error status that says what to do."""
+    now = ctx.now()
+    await outbox.put(
+        tx,
+        channel=outbox.STATUS,
+        deploy_id=None,
+        repository_id=await places.keep_repository(tx, provider, event.repository, event.installation_id),
+        deployment_id=event.deployment_id,
+        status=DeploymentStatus("error", sentences.description(problem), ctx.url),
+        final=True,
+        now=now,
+        next_at=now,
+    )
+    return True
+
+
+# Checks and installations
+
+
+async def _check(tx: Tx, ctx: Context, provider: str, event: CheckEvent) -> bool:
+    """Count the event for its sha and make the deploys that wait for it ready (protocol rules 3 and 15)."""
+    repository_id = await places.repository_by_provider_id(tx, provider, event.repository.id)
+    if repository_id is None:
+        if not any(_named(app, event.repository) for app in ctx.apps.configs.values()):
+            return False
+        repository_id = await places.keep_repository(tx, provider, event.repository)
+    await places.hold_repository(tx, repository_id)
+    now = ctx.now()
+    await checks.see(tx, repository_id, event.sha, event.check, now)
+    waiting = await deploys.of_sha(tx, repository_id, event.sha)
+    for environment_id in sorted({deploy.environment_id for deploy in waiting}):
+        await places.hold_environment(tx, environment_id)
+        for deploy in await deploys.waiting(tx, environment_id):
+            if deploy.sha == event.sha and deploy.repository_id == repository_id and deploy.ready_at:
+                await deploys.save(tx, deploy.id, ready_at=now)
+    return True
+
+
+def _named(app: AppConfig, repository: Repository) -> bool:
+    name = app.repository or app.name
+    full_name = repository.full_name.casefold()
+    return name.casefold() in {full_name, full_name.rpartition("/")[2]}
+
+
+async def _installation(tx: Tx, provider: str, event: InstallationEvent) -> bool:
+    """Remember under which installation a repository is; it is looked up where this was not heard of."""
+    for provider_id, _full_name in event.added:
+        await places.set_installation(tx, provider, provider_id, event.installation_id)
+    for provider_id in event.removed:
+        await places.set_installation(tx, provider, provider_id, None)
+    return True

@@ -1,0 +1,206 @@
+"""The outbox worker: tells providers what they should show, one writer at a time (protocol rules 16 to 18)."""
+
+import asyncio
+import random
+from dataclasses import dataclass
+from enum import Enum
+
+import structlog
+
+from ghapp.core.values import STATUS_OF
+from ghapp.service import statuses
+from ghapp.service.context import Context, Signals
+from ghapp.store import deploys, events, outbox, places
+from ghapp.store.base import Tx
+from ghapp.store.deploys import Deploy
+from ghapp.store.outbox import Notice
+from ghapp.vcs.base import Forbidden, NotFound, ProviderError, RateLimited, Refused, RepositoryClient, Unavailable
+
+log = structlog.get_logger(__name__)
+
+BATCH = 20
+#: Provider clients speak to one host; a few at a time keeps within its secondary limits.
+AT_ONCE = 4
+LONGEST_WAIT_S = 5.0
+FIRST_RETRY_MS = 1_000
+LONGEST_RETRY_MS = 300_000
+
+
+class Fate(Enum):
+    """What came of one attempt."""
+
+    SHOWN = "shown"
+    LATER = "later"
+    UNSURE = "unsure"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """``in_flight``: no answer came, so the request may still arrive there."""
+
+    fate: Fate
+    problem: str | None = None
+    wait_ms: int | None = None
+    in_flight: bool = False
+
+
+def judge(error: ProviderError) -> Attempt:
+    """What a failed call means for its notice."""
+    match error:
+        case RateLimited():
+            return Attempt(Fate.LATER, error.message, int(error.retry_after_s * 1000))
+        case Unavailable():
+            return Attempt(Fate.UNSURE, error.message, in_flight=error.status is None)
+        case Forbidden() | NotFound() | Refused():
+            return Attempt(Fate.REFUSED, error.message)
+        case _:
+            return Attempt(Fate.LATER, error.message)
+
+
+def retry_ms(attempts: int) -> int:
+    """Exponential back-off with jitter: 1 s, 2 s, 4 s … 5 min."""
+    longest = min(LONGEST_RETRY_MS, FIRST_RETRY_MS << min(attempts, 20))
+    return int(longest * random.uniform(0.75, 1.25))  # noqa: S311
+
+
+async def deliver_due(ctx: Context) -> int:
+    """Deliver what is due, final states first; how many were tried."""
+    now = ctx.now()
+    notices = await ctx.stores.main.read(lambda tx: outbox.due(tx, now, BATCH))
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def one(notice: Notice) -> None:
+        async with gate:
+            await _deliver(ctx, notice)
+
+    await asyncio.gather(*(one(notice) for notice in notices))
+    return len(notices)
+
+
+async def deliver_forever(ctx: Context) -> None:
+    """Until cancelled. A failure of the outbox itself is told and tried again."""
+    while True:
+        woken = ctx.signals.watch("outbox")
+        try:
+            tried = await deliver_due(ctx)
+            now = ctx.now()
+            next_at = await ctx.stores.main.read(lambda tx, now=now: outbox.next_at(tx, now))  # type: ignore[misc]
+        except Exception:
+            log.exception("outbox failed")
+            tried, next_at, now = 0, None, ctx.now()
+        if tried == BATCH:
+            continue
+        wait_s = LONGEST_WAIT_S if next_at is None else min(LONGEST_WAIT_S, (next_at - now) / 1000)
+        await Signals.wait(woken, wait_s)
+
+
+async def _deliver(ctx: Context, notice: Notice) -> None:
+    taken = await ctx.stores.main.write(lambda tx: _take(tx, ctx, notice))
+    if taken is None:
+        return
+    provider, repository = await ctx.stores.main.read(lambda tx: places.repository(tx, taken.repository_id))
+    client = ctx.providers[provider].repository(repository)
+    if taken.channel == outbox.VERIFY:
+        await _verify(ctx, client, taken)
+        return
+    attempt = await _send(client, taken, look_first=taken.unsure)
+    await ctx.stores.main.write(lambda tx: _settle(tx, ctx, taken, attempt))
+    if attempt.fate is not Fate.SHOWN:
+        log.warning("status not written", deployment=taken.deployment_id, fate=attempt.fate.value, why=attempt.problem)
+
+
+async def _held(tx: Tx, notice: Notice) -> Deploy | None:
+    deploy = await deploys.get(tx, notice.deploy_id) if notice.deploy_id is not None else None
+    if deploy is None:
+        return None
+    await places.hold_environment(tx, deploy.environment_id)
+    return await deploys.get(tx, deploy.id)
+
+
+async def _take(tx: Tx, ctx: Context, notice: Notice) -> Notice | None:
+    """Take the right to write, saved before the request leaves; None if another party may be writing."""
+    deploy = await _held(tx, notice)
+    current = await outbox.get(tx, notice.id)
+    now = ctx.now()
+    if current is None or current.next_at > now:
+        return None
+    if deploy is None or current.channel == outbox.VERIFY:
+        return current
+    free_at = statuses.writer_free_at(deploy, ctx.started_at)
+    own = deploy.status_writer == statuses.APP and (deploy.status_writer_since or 0) >= ctx.started_at
+    if free_at > now and not own:
+        await outbox.put_off(tx, current.id, free_at)
+        return None
+    since = deploy.status_writer_since if own and current.unsure else now
+    await deploys.save(tx, deploy.id, status_writer=statuses.APP, status_writer_since=since)
+    await outbox.doubt(tx, current.id)
+    return current
+
+
+async def _send(client: RepositoryClient, notice: Notice, *, look_first: bool) -> Attempt:
+    """Write the status; where an earlier answer was lost, look first whether it is there already."""
+    try:
+        if look_first:
+            newest = await client.newest_status(notice.deployment_id)
+            if newest and (newest.state, newest.description) == (notice.status.state, notice.status.description):
+                return Attempt(Fate.SHOWN)
+        await client.create_status(notice.deployment_id, notice.status)
+    except ProviderError as error:
+        return judge(error)
+    return Attempt(Fate.SHOWN)
+
+
+async def _settle(tx: Tx, ctx: Context, notice: Notice, attempt: Attempt) -> None:
+    """Save what came of it. A newer wish that arrived meanwhile is sent next."""
+    deploy = await _held(tx, notice)
+    current = await outbox.get(tx, notice.id)
+    replaced = current is not None and current.version != notice.version
+    if deploy and not attempt.in_flight:
+        await deploys.save(tx, deploy.id, status_writer=None, status_writer_since=None)
+    match attempt.fate:
+        case Fate.SHOWN:
+            if current and replaced:
+                await outbox.trust(tx, current.id)
+            else:
+                await outbox.end(tx, notice.id, "done")
+            if deploy:
+                await statuses.shown(tx, ctx, deploy, notice.status)
+        case Fate.REFUSED if not replaced:
+            await outbox.end(tx, notice.id, "failed", attempt.problem)
+            if deploy:
+                await deploys.save(tx, deploy.id, status_problem=attempt.problem)
+                await events.record(tx, ctx.now(), "status_refused", deploy=deploy.id, why=attempt.problem)
+        case _ if current and not replaced:
+            wait_ms = attempt.wait_ms if attempt.wait_ms is not None else retry_ms(notice.attempts)
+            unsure = attempt.fate is Fate.UNSURE or notice.unsure
+            await outbox.postpone(tx, notice.id, ctx.now() + wait_ms, unsure=unsure, problem=attempt.problem)
+
+
+async def _verify(ctx: Context, client: RepositoryClient, notice: Notice) -> None:
+    """A minute after a terminal state: does the provider still show it? A person may have made it inactive."""
+    try:
+        newest = await client.newest_status(notice.deployment_id)
+    except ProviderError as error:
+        attempt = judge(error)
+        problem = attempt.problem
+        wait_ms = attempt.wait_ms or retry_ms(notice.attempts)
+        if attempt.fate is Fate.REFUSED:
+            await ctx.stores.main.write(lambda tx: outbox.end(tx, notice.id, "failed", problem))
+            return
+        await ctx.stores.main.write(
+            lambda tx: outbox.postpone(tx, notice.id, ctx.now() + wait_ms, unsure=False, problem=problem)
+        )
+        return
+
+    async def work(tx: Tx) -> None:
+        deploy = await _held(tx, notice)
+        await outbox.end(tx, notice.id, "done")
+        right = {STATUS_OF[deploy.state], "inactive"} if deploy else set()
+        if deploy and (newest is None or newest.state not in right):
+            await events.record(tx, ctx.now(), "status_put_right", deploy=deploy.id)
+            await deploys.save(tx, deploy.id, shown_state=newest.state if newest else None)
+            corrected = await deploys.get(tx, deploy.id) or deploy
+            await statuses.want(tx, ctx, corrected, notice.status)
+
+    await ctx.decide(work)
