@@ -24,24 +24,27 @@ Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.option.reportchars += "s"  # one line for each reason to skip
+    config.option.reportchars += "s"  # show why
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    return _fail_if_skipped((yield))
+    return _show_skip((yield))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    return _fail_if_skipped((yield))
+    return _show_skip((yield))
 
 
-def _fail_if_skipped(report: Report) -> Report:
-    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("KEDGE_TEST_ALL") == "1":
-        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
-        report.outcome = "failed"
-        report.longrepr = f"KEDGE_TEST_ALL=1 allows no skipped test. {reason}"
+def _show_skip(report: Report) -> Report:
+    if report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if os.environ.get("KEDGE_TEST_ALL") == "1":
+            report.outcome = "failed"
+            report.longrepr = f"KEDGE_TEST_ALL=1 allows no skipped test. {reason}"
+        else:
+            report.longrepr = ("tests", 0, reason)  # without a place, those of one reason share a line
     return report
 
 
@@ -105,6 +108,7 @@ def postgres() -> Iterator[PostgresServer]:
 
             server = get_server(folder, cleanup_mode="delete")
     except Exception as error:
+        shutil.rmtree(folder, ignore_errors=True)
         pytest.skip(f"PostgreSQL cannot be started here: {error!r}")
     yield PostgresServer(folder)
     server.cleanup()

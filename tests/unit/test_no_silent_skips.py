@@ -10,6 +10,9 @@ SKIPPED = {
     "test_inside.py": "import pytest\ndef test_it(): pytest.skip('no browser')\n",
     "test_module.py": "import pytest\npytest.skip('no compiler', allow_module_level=True)\n",
     "test_mark.py": "import pytest\n@pytest.mark.skipif(True, reason='no printer')\ndef test_it(): pass\n",
+    "test_fixture.py": "import pytest\n"
+    "@pytest.fixture(scope='session')\ndef server(): pytest.skip('no server')\n"
+    "def test_one(server): pass\ndef test_two(server): pass\n",
 }
 NOT_SKIPPED = {"test_fails.py": "import pytest\n@pytest.mark.xfail(reason='known')\ndef test_it(): assert 0\n"}
 
@@ -25,17 +28,20 @@ def run(folder: Path, files: dict[str, str], all_of_them: str) -> tuple[int, str
     return done.returncode, done.stdout
 
 
-def test_a_skip_is_a_visible_line(tmp_path: Path) -> None:
+THINGS = ("browser", "compiler", "printer", "server")
+
+
+def test_each_reason_to_skip_is_one_visible_line(tmp_path: Path) -> None:
     status, output = run(tmp_path, SKIPPED, "")
     assert status == 0
-    assert all(f"no {thing}" in output for thing in ("browser", "compiler", "printer"))
+    assert [output.count(f"no {thing}") for thing in THINGS] == [1, 1, 1, 1]
 
 
 def test_a_skip_is_a_failure_where_all_must_run(tmp_path: Path) -> None:
     status, output = run(tmp_path, SKIPPED, "1")
     assert status == 1
-    assert output.count("KEDGE_TEST_ALL=1 allows no skipped test") >= 3
-    assert all(f"no {thing}" in output for thing in ("browser", "compiler", "printer"))
+    assert output.count("KEDGE_TEST_ALL=1 allows no skipped test") >= 5
+    assert all(f"no {thing}" in output for thing in THINGS)
     assert "passed" not in output
 
 
