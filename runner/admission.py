@@ -1,0 +1,69 @@
+"""What a runner refuses by its own authority, whatever the app hands it: its secrets are not the app's to spend."""
+
+from collections.abc import Mapping, Sequence
+
+from ghapp import wire
+from ghapp.core.sentences import joined
+from ghapp.core.values import Blocker, BlockerKind
+from ghapp.vcs import registry
+
+NEVER = frozenset({"KEDGE_RUNNER_TOKEN", "KEDGE_RUNNER_TOKEN_FILE"})
+"""The runner's own credentials: no command ever gets them, whoever asks."""
+
+
+def refusals(
+    job: wire.Job, *, runner: str, accepted: Sequence[str] | None, environ: Mapping[str, str]
+) -> list[Blocker]:
+    """Why this runner will not run the job; empty where it will.
+
+    ``accepted`` are apps and ``owner/repo`` (None: every app that the operator's config defines); ``environ`` is the
+    runner's own, where secrets of the operator's apps come from.
+    """
+    if not accepts(job, accepted):
+        return [Blocker(BlockerKind.CONFIG, _not_accepted(job, runner))]
+    if job.defined_in == "repository" and ":" in job.repository.provider:
+        return [Blocker(BlockerKind.CONFIG, _foreign_code(job, runner))]
+    if problem := _no_provider(job):
+        return [Blocker(BlockerKind.CONFIG, problem)]
+    missing = [name for name in job.secrets if not _has(name, job, environ)]
+    return [Blocker(BlockerKind.CONFIG, _no_secrets(missing, runner))] if missing else []
+
+
+def accepts(job: wire.Job, accepted: Sequence[str] | None) -> bool:
+    """Is it one of the apps? What a repository defines itself must be named by its ``owner/repo``."""
+    names = {name.casefold() for name in accepted or ()}
+    if job.repository.full_name.casefold() in names:
+        return True
+    return job.defined_in == "operator" and (accepted is None or job.app.casefold() in names)
+
+
+def _has(name: str, job: wire.Job, environ: Mapping[str, str]) -> bool:
+    return job.defined_in == "operator" and name in environ and name not in NEVER
+
+
+def _not_accepted(job: wire.Job, runner: str) -> str:
+    if job.defined_in == "repository":
+        return (
+            f"Runner {runner} does not run what {job.repository.full_name} defines itself; to allow it, add "
+            f"{job.repository.full_name} to its KEDGE_RUNNER_APPS."
+        )
+    return f"Runner {runner} does not accept {job.app}; to allow it, add {job.app} to its KEDGE_RUNNER_APPS."
+
+
+def _foreign_code(job: wire.Job, runner: str) -> str:
+    return (
+        f"Runner {runner} loads provider {job.repository.provider} for the operator's apps only, not for what "
+        f"{job.repository.full_name} defines itself."
+    )
+
+
+def _no_provider(job: wire.Job) -> str:
+    try:
+        registry.provider(job.repository.provider)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _no_secrets(names: Sequence[str], runner: str) -> str:
+    return f"Runner {runner} has no value for the secrets {joined(names)}; set them in its environment."

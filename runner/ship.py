@@ -1,0 +1,124 @@
+"""Ship the log: follow the spool file and hand it to the app, by byte offset, in any weather."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from ghapp import wire
+from runner.backoff import Backoff
+from runner.client import Refused, Unanswered
+from runner.lease import Lease
+
+IN_FLIGHT = 4
+"""Requests under way at a time."""
+
+SMALLEST = 1 << 14
+"""A proxy that finds a chunk too large (413) gets smaller ones, down to this."""
+
+
+class Shipper:
+    """One log on its way. `run` ends when everything up to the end given to `close` is with the app.
+
+    It keeps one number, the app's contiguous end, and after any doubt goes on from there: sending twice is harmless.
+    """
+
+    def __init__(self, lease: Lease, spool: Path) -> None:
+        self._lease = lease
+        self._spool = spool
+        self._pace = lease.pace
+        self._stored = 0
+        self._sent = 0
+        self._end: int | None = None
+        self._chunk = wire.LOG_CHUNK
+        self._lanes = 1
+        self._flying: set[asyncio.Task[int]] = set()
+        self._small_at = 0.0
+        self._backoff = Backoff(self._pace.first_s, self._pace.most_s)
+
+    @property
+    def size(self) -> int:
+        """Bytes of log that there are."""
+        try:
+            return self._spool.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def close(self) -> int:
+        """What is in the file now is all: returns its size, the log's end."""
+        self._end = self.size
+        return self._end
+
+    async def run(self) -> None:
+        """Raises LeaseOver."""
+        try:
+            while self._end is None or self._stored < self._end:
+                self._launch()
+                await self._land()
+        finally:
+            for request in self._flying:
+                request.cancel()
+            await asyncio.gather(*self._flying, return_exceptions=True)
+
+    def _launch(self) -> None:
+        """Send what there is. A small piece waits for its turn; until one was answered there is only one."""
+        while len(self._flying) < self._lanes:
+            self._lease.log_end = self.size
+            waiting = self._lease.log_end - self._sent
+            now = asyncio.get_running_loop().time()
+            if waiting <= 0 or (waiting < self._chunk and self._end is None and now < self._small_at):
+                return
+            data = self._read(min(waiting, self._chunk))
+            if len(data) < self._chunk:
+                self._small_at = now + self._pace.small_chunks_s
+            self._flying.add(asyncio.ensure_future(self._lease.send_log(self._sent, data)))
+            self._sent += len(data)
+
+    def _read(self, most: int) -> bytes:
+        fd = os.open(self._spool, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.pread(fd, most, self._sent)
+        finally:
+            os.close(fd)
+
+    async def _land(self) -> None:
+        """Take the answers that are there, or wait a moment."""
+        if not self._flying:
+            await asyncio.sleep(self._pace.poll_s)
+            return
+        done, flying = await asyncio.wait(self._flying, timeout=self._pace.poll_s, return_when=asyncio.FIRST_COMPLETED)
+        if any(request.exception() for request in done):
+            await self._doubt(await asyncio.gather(*self._flying, return_exceptions=True))
+        elif done:
+            self._flying = flying
+            await self._advance(max(request.result() for request in done))
+
+    async def _advance(self, end: int) -> None:
+        """With nothing under way the last answer is the truth: a restored app may even have less than it had."""
+        if self._flying:
+            self._stored = max(self._stored, end)
+            return
+        if end < self._sent and end <= self._stored:
+            await self._doubt([end])
+            return
+        self._stored = self._sent = end
+        self._lanes = IN_FLIGHT
+        self._backoff.reset()
+
+    async def _doubt(self, answers: Sequence[int | BaseException]) -> None:
+        """Something is missing: wait, and go on with one request at a time from where the app surely is."""
+        self._flying = set()
+        reason = ""
+        for answer in answers:
+            if isinstance(answer, int):
+                continue
+            if not isinstance(answer, Unanswered):
+                raise answer
+            reason = str(answer)
+            if isinstance(answer, Refused) and answer.status == 413:
+                self._chunk = max(self._chunk // 2, SMALLEST)
+        self._stored = max((end for end in answers if isinstance(end, int)), default=self._stored)
+        self._lease.log.warning("log not stored yet", end=self._stored, reason=reason)
+        self._sent = self._stored
+        self._lanes = 1
+        await asyncio.sleep(self._backoff.next())

@@ -1,0 +1,78 @@
+"""What every deploy of this runner shares, and what belongs to one of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import aiohttp
+
+from ghapp import wire
+from ghapp.vcs import registry
+from ghapp.vcs.base import RepositoryClient, Unavailable
+from runner.backoff import Pace
+from runner.client import AppClient
+from runner.journal import Entry, Journal
+from runner.lease import Lease
+from runner.workspace import Workspaces
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """``environ`` is the runner's own environment; ``apps`` and ``shared`` are KEDGE_RUNNER_APPS and
+    KEDGE_RUNNER_ENV."""
+
+    name: str
+    labels: tuple[str, ...]
+    apps: tuple[str, ...] | None
+    shared: tuple[str, ...]
+    environ: Mapping[str, str] = field(repr=False)
+    session: aiohttp.ClientSession
+    client: AppClient
+    journal: Journal
+    workspaces: Workspaces
+    pace: Pace = field(default_factory=Pace)
+    version: str = ""
+
+
+@dataclass(frozen=True)
+class Held:
+    """One deploy in this runner's hands: its lease, its folder, its repository, its lines in the log."""
+
+    tools: Tools
+    lease: Lease
+    entry: Entry
+
+    @property
+    def job(self) -> wire.Job:
+        return self.lease.job
+
+    @property
+    def mark(self) -> str:
+        """What the command and all below it carry as KEDGE_DEPLOY_ID: no other lease has the same."""
+        return self.entry.path.name
+
+    @cached_property
+    def provider(self) -> RepositoryClient:
+        """The repository, with the newest token that the app has sent. Raises ValueError for an unknown provider."""
+        repository = self.job.repository
+        return registry.repository_client(
+            repository.provider,
+            session=self.tools.session,
+            api_url=repository.api_url,
+            full_name=repository.full_name,
+            token=self._token,
+        )
+
+    async def _token(self) -> str:
+        if self.lease.token is None:
+            raise Unavailable(f"The app has sent no token for {self.job.repository.full_name}.")
+        return self.lease.token.value
+
+    def note(self, text: str) -> None:
+        """Add lines of Kedge's own to the log: before the command has it, or after. A full disk loses them."""
+        lines = "".join(f"[kedge] {line}\n" for line in text.splitlines())
+        try:
+            with self.entry.output.open("ab") as file:
+                file.write(lines.encode())
+        except OSError as error:
+            self.lease.log.error("a line of the log is lost", line=text, reason=str(error))
