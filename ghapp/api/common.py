@@ -1,0 +1,124 @@
+"""What all handlers of the API share: the context, JSON in and out, the one error shape, the wire version."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from ghapp import wire
+from ghapp.config import Settings
+from ghapp.service.context import Context
+from ghapp.service.problems import CODES, Problem
+from ghapp.store.base import Unavailable
+
+log = structlog.get_logger(__name__)
+
+CONTEXT: web.AppKey[Context] = web.AppKey("context", Context)
+SETTINGS: web.AppKey[Settings] = web.AppKey("settings", Settings)
+
+#: Most bytes of a request body that is not a log chunk or a delivery.
+BODY_LIMIT = 1 << 20
+
+T = TypeVar("T")
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def rfc3339(at: int | None) -> str | None:
+    """Milliseconds since the epoch as RFC 3339 UTC, to the millisecond."""
+    if at is None:
+        return None
+    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def milliseconds(text: str) -> int:
+    """RFC 3339 to milliseconds since the epoch. Raises Problem ``invalid``."""
+    try:
+        return int(datetime.fromisoformat(text).timestamp() * 1000)
+    except (ValueError, OverflowError) as error:
+        raise Problem("invalid", "That is no time in RFC 3339, such as 2026-11-23T14:02:00Z.") from error
+
+
+def json_response(value: object, status: int = 200) -> web.Response:
+    return web.Response(body=msgspec.json.encode(value), status=status, content_type="application/json")
+
+
+def error_response(problem: Problem) -> web.Response:
+    """``{"error": {"code", "message", "hint", …}}``"""
+    facts = {key: rfc3339(value) if key == "when" else value for key, value in problem.facts.items()}  # type: ignore[arg-type]
+    body = {"code": problem.code, "message": problem.message, "hint": problem.hint, **facts}
+    response = json_response({"error": body}, CODES[problem.code])
+    if problem.code == "unauthorized":
+        response.headers["WWW-Authenticate"] = 'Bearer realm="kedge"'
+    return response
+
+
+async def body_of(request: web.Request, kind: type[T]) -> T:
+    """The JSON body as that type. Raises Problem ``bad_request``, ``invalid`` or ``too_large``."""
+    try:
+        return msgspec.json.decode(await request.read(), type=kind)
+    except web.HTTPRequestEntityTooLarge as error:
+        raise Problem("too_large", "The body is too large.") from error
+    except msgspec.ValidationError as error:
+        raise Problem("invalid", f"The body does not fit: {error}.") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Problem("bad_request", f"The body is not JSON: {error}.") from error
+
+
+def bearer(request: web.Request) -> str:
+    """The token of ``Authorization: Bearer TOKEN`` (RFC 6750). Raises Problem ``unauthorized``."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Problem("unauthorized", "A token is needed: Authorization: Bearer TOKEN.")
+    return token.strip()
+
+
+@web.middleware
+async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every refusal of ``/api`` in the one error shape, unexpected ones too, without their text."""
+    try:
+        return await handler(request)
+    except Problem as problem:
+        return error_response(problem)
+    except Unavailable:
+        log.exception("database unavailable", path=request.path)
+        return error_response(Problem("unavailable", "The database cannot be reached now; try again."))
+    except web.HTTPException as error:
+        if error.status < 400 or not request.path.startswith("/api/"):
+            raise
+        return _plain_error(error)
+    except Exception:
+        log.exception("request failed", method=request.method, path=request.path)
+        body = {"code": "internal", "message": "Kedge failed to answer; its log says why.", "hint": None}
+        return json_response({"error": body}, 500)
+
+
+def _plain_error(error: web.HTTPException) -> web.Response:
+    codes = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+    message = {404: "There is no such path.", 405: "This path does not take that method."}.get(
+        error.status, error.reason
+    )
+    response = json_response(
+        {"error": {"code": codes.get(error.status, "bad_request"), "message": message, "hint": None}}, error.status
+    )
+    if allow := error.headers.get("Allow"):
+        response.headers["Allow"] = allow
+    return response
+
+
+@web.middleware
+async def wire_version(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """The runner's calls carry the version of what they say; another major one gets a sentence."""
+    if not request.path.startswith("/api/0/runner/"):
+        return await handler(request)
+    version = request.headers.get(wire.WIRE_HEADER, str(wire.WIRE_VERSION))
+    if version != str(wire.WIRE_VERSION):
+        hint = "Upgrade the older of the two."
+        return error_response(
+            Problem("wire_version", f"This app speaks wire version {wire.WIRE_VERSION}, not {version}.", hint=hint)
+        )
+    response = await handler(request)
+    response.headers[wire.WIRE_HEADER] = str(wire.WIRE_VERSION)
+    return response
