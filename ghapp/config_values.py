@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ghapp.core.commands import near_misses
-from ghapp.core.config import Allow, Auto
+from ghapp.core.config import LABEL, VARIABLE, Allow, Auto
 from ghapp.marked_yaml import Findings, Listing, Node, Scalar, Table, segment
 
 MAX_DURATION_S = 7 * 86_400
@@ -18,9 +18,7 @@ MAX_ITEMS = 200
 
 Reader = Callable[[Node, Findings], Any]
 
-_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _TASK = re.compile(r"[a-z][a-z0-9_:.-]{0,62}")
-_VARIABLE = re.compile(r"(?!KEDGE_)[A-Za-z_][A-Za-z0-9_]*")
 _DURATION = re.compile(r"([0-9]{1,9})([smhd]?)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _SIZE = re.compile(r"([0-9]{1,15})([KMG]?i?B|)")
@@ -220,7 +218,7 @@ def _timeout(node: Node, findings: Findings) -> int:
 
 
 _line = matching(re.compile(r"[^\x00-\x1f\x7f]+"), "one line of text")
-name = matching(_LABEL, "made of letters, digits and ._- (at most 63, the first a letter or digit)")
+name = matching(LABEL, "made of letters, digits and ._- (at most 63, the first a letter or digit)")
 names: Reader = list_of(name)
 _TASKS = table_of(_TASK, "made of lower-case letters, digits and _:.- (the first a letter)", _command)
 _VARIABLE_FORM = "made of letters, digits and _, not beginning with a digit or with KEDGE_"
@@ -245,8 +243,8 @@ READERS: dict[str, Reader] = {
     "grace": duration,
     "log_limit": _size,
     "url": _web_address,
-    "env": table_of(_VARIABLE, _VARIABLE_FORM, lambda node, findings: text(node, findings, empty=True)),
-    "secrets": list_of(matching(_VARIABLE, _VARIABLE_FORM)),
+    "env": table_of(VARIABLE, _VARIABLE_FORM, lambda node, findings: text(node, findings, empty=True)),
+    "secrets": list_of(matching(VARIABLE, _VARIABLE_FORM)),
     "runner": names,
     "notify": record({"slack": _line, "pull_request": _boolean}, lambda _node, _findings, values: values),
 }

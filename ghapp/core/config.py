@@ -1,5 +1,6 @@
 """Application config as values. ``ghapp.apps`` makes them from text; nothing here reads anything."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -96,6 +97,11 @@ class Problem:
     def __str__(self) -> str:
         return f"line {self.line}: {self.path}: {self.message}" if self.path else f"line {self.line}: {self.message}"
 
+
+#: Names of environments, and labels: they go into commands and folder names.
+LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+#: Names of variables that are not Kedge's own.
+VARIABLE = re.compile(r"(?!KEDGE_)[A-Za-z_][A-Za-z0-9_]*")
 
 #: Names that are paths of the HTTP API and the pages.
 RESERVED_NAMES = frozenset(

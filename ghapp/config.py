@@ -1,0 +1,258 @@
+"""Environment variables → one frozen `Settings` for ``kedge serve``. Nothing else of the app reads them."""
+
+import os
+import re
+import secrets
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, cast
+
+from ghapp.apps import parse
+from ghapp.config_github import GitHubSettings, github_settings
+from ghapp.core.config import AppConfig
+from ghapp.core.settings import (
+    NETWORK_SETTINGS,
+    SHORTEST_TOKEN,
+    Environment,
+    Network,
+    Setting,
+    SettingsError,
+    is_loopback,
+)
+
+SHORTEST_KEY = 32
+
+SETTINGS = (
+    Setting("PORT", "8000", "Port to listen on."),
+    Setting("KEDGE_HOST", "127.0.0.1 (0.0.0.0 on Heroku)", "Address to listen on."),
+    Setting("KEDGE_URL", "http://HOST:PORT", "Public base URL of the app, for links."),
+    Setting("KEDGE_DATA", "~/.local/share/kedge", "Folder for what the app keeps."),
+    Setting(
+        "DATABASE_URL",
+        "sqlite:///KEDGE_DATA/kedge.sqlite",
+        "sqlite:////absolute/path, sqlite:///relative/path or postgres://USER:PASSWORD@HOST/NAME.",
+    ),
+    Setting("KEDGE_APPS", "required", "The application config: the path of a YAML file (reloaded on change) or text."),
+    Setting("KEDGE_ACCOUNTS", "the App's owner", "GitHub accounts whose deliveries count, comma-separated."),
+    Setting(
+        "KEDGE_SECRET_KEY",
+        "made once in KEDGE_DATA (required on Heroku)",
+        "At least 32 characters that cookies and stored secrets are keyed from; comma-separated while rotating, "
+        "the new one first.",
+    ),
+    Setting("KEDGE_ADMIN_TOKEN", "required", "Token of the user admin; at least 24 characters."),
+    Setting("KEDGE_RUNNER_TOKEN", "required", "Token that runners present; at least 24 characters."),
+    Setting("KEDGE_ANONYMOUS_READ", "0", "1: pages and reads are open without sign-in."),
+    Setting("KEDGE_INBOUND", "webhooks", "How GitHub's events arrive: webhooks or none."),
+    Setting("GITHUB_APP_ID", "required with GitHub", "App ID of the GitHub App, a number."),
+    Setting(
+        "GITHUB_PRIVATE_KEY", "required with GitHub", "Private key of the GitHub App: PEM text or the file's path."
+    ),
+    Setting(
+        "GITHUB_WEBHOOK_SECRET",
+        "required with GitHub and KEDGE_INBOUND=webhooks",
+        "Webhook secret of the GitHub App; comma-separated while rotating.",
+    ),
+    Setting("GITHUB_API_URL", "https://api.github.com", "API base; GitHub Enterprise Server: https://HOST/api/v3."),
+    Setting("GITHUB_WEB_URL", "derived from GITHUB_API_URL", "Base URL of GitHub's pages."),
+    *NETWORK_SETTINGS,
+)
+
+_HOST = re.compile(r"[A-Za-z0-9._:-]+")
+# https://docs.github.com/en/rest/users/users
+_ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All that ``kedge serve`` is told from outside.
+
+    ``url`` has no slash at its end. Of ``apps_path`` and ``apps_text`` one is set: see `read_apps`.
+    ``accounts`` is empty for the App's owner. ``secret_keys``: the first makes, all are accepted.
+    ``github`` is None where no app needs it. ``warnings`` are sentences to be shown at start.
+    """
+
+    host: str
+    port: int
+    url: str
+    data: Path
+    database_url: str = field(repr=False)
+    apps_path: Path | None
+    apps_text: str | None = field(repr=False)
+    accounts: tuple[str, ...]
+    secret_keys: tuple[str, ...] = field(repr=False)
+    admin_token: str = field(repr=False)
+    runner_token: str = field(repr=False)
+    anonymous_read: bool
+    inbound: Literal["webhooks", "none"]
+    github: GitHubSettings | None
+    network: Network
+    warnings: tuple[str, ...] = ()
+
+
+def load(environ: Mapping[str, str]) -> Settings:
+    """Read and check every setting, and the application config with them. Makes the secret key where there is none.
+
+    Raises `SettingsError` with all problems at once.
+    """
+    env = Environment(environ)
+    ephemeral = env.text("DYNO") is not None
+    host = env.text("KEDGE_HOST") or ("0.0.0.0" if ephemeral else "127.0.0.1")  # noqa: S104  Heroku routes to it
+    if not _HOST.fullmatch(host):
+        env.wrong("KEDGE_HOST must be an address or host name to listen on, without port or scheme.")
+    port = env.number("PORT", 8000, 1, 65535)
+    data = env.folder("KEDGE_DATA", "~/.local/share/kedge", Path.home).absolute()
+    inbound = env.choice("KEDGE_INBOUND", "webhooks", "none")
+    apps_path, apps_text = _apps_source(env)
+    apps = _apps(env, apps_path, apps_text)
+    url = _url(env, host, port)
+    database_url = _database_url(env, data, ephemeral=ephemeral)
+    accounts = env.names("KEDGE_ACCOUNTS", _ACCOUNT.fullmatch, "the name of a GitHub account")
+    admin_token, runner_token = _tokens(env)
+    anonymous_read = env.flag("KEDGE_ANONYMOUS_READ")
+    github = github_settings(env, required=any(app.via == "github" for app in apps), webhooks=inbound == "webhooks")
+    network = env.network(lambda path: Path(path).is_file())
+    secret_keys = _secret_keys(env, data, ephemeral=ephemeral)
+    env.finish()
+    return Settings(
+        host=host,
+        port=port,
+        url=url,
+        data=data,
+        database_url=database_url,
+        apps_path=apps_path,
+        apps_text=apps_text,
+        accounts=accounts,
+        secret_keys=secret_keys,
+        admin_token=admin_token,
+        runner_token=runner_token,
+        anonymous_read=anonymous_read,
+        inbound=cast(Literal["webhooks", "none"], inbound),
+        github=github,
+        network=network,
+        warnings=tuple(env.warnings),
+    )
+
+
+def read_apps(settings: Settings) -> str:
+    """The text of the application config as it is now. Raises `SettingsError` where the file cannot be read."""
+    return _apps_as_text(settings.apps_path, settings.apps_text)
+
+
+def unmet(settings: Settings, apps: tuple[AppConfig, ...]) -> list[str]:
+    """What a config, perhaps a reloaded one, needs and these settings lack; sentences."""
+    names = [app.name for app in apps if app.via == "github"]
+    if settings.github or not names:
+        return []
+    return [f"{', '.join(names)}: via github needs GITHUB_APP_ID and GITHUB_PRIVATE_KEY; set them and restart."]
+
+
+def _apps_source(env: Environment) -> tuple[Path | None, str | None]:
+    """KEDGE_APPS is text if it has what a config must have and a path seldom has: lines, braces or a mapping."""
+    value = env.text("KEDGE_APPS")
+    if value is None:
+        env.wrong("KEDGE_APPS is not set; set it to the path of the application config, or to its text.")
+        return None, None
+    if re.search(r"[\n{]|:\s", value):
+        return None, value
+    return Path(value).absolute(), None
+
+
+def _apps_as_text(path: Path | None, text: str | None) -> str:
+    if path is None:
+        return text or ""
+    try:
+        return path.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise SettingsError([f"KEDGE_APPS ({path}) is not UTF-8 text; save it as UTF-8."]) from error
+    except (OSError, ValueError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or "not a path"
+        message = f"KEDGE_APPS: cannot read {path} ({reason}); name a readable file or give the config's text."
+        raise SettingsError([message]) from error
+
+
+def _apps(env: Environment, path: Path | None, text: str | None) -> tuple[AppConfig, ...]:
+    if path is None and text is None:
+        return ()
+    try:
+        parsed = parse(_apps_as_text(path, text))
+    except SettingsError as error:
+        env.problems += error.problems
+        return ()
+    place = f"KEDGE_APPS ({path})" if path else "KEDGE_APPS"
+    env.problems += [f"{place}: {problem}" for problem in parsed.problems]
+    env.warnings += [f"{place}: {warning}" for warning in parsed.warnings]
+    return parsed.apps
+
+
+def _url(env: Environment, host: str, port: int) -> str:
+    url = env.base_url("KEDGE_URL")
+    if url is None:
+        everywhere = host in {"0.0.0.0", "::"}  # noqa: S104  compared, not bound
+        if not env.text("KEDGE_URL") and not is_loopback(host):
+            env.warnings.append("KEDGE_URL is not set, so links lead to this machine only; set the public address.")
+        name = "127.0.0.1" if everywhere else f"[{host}]" if ":" in host else host
+        url = f"http://{name}:{port}"
+    return url
+
+
+def _database_url(env: Environment, data: Path, *, ephemeral: bool) -> str:
+    url = env.text("DATABASE_URL") or f"sqlite:///{data / 'kedge.sqlite'}"
+    scheme, _, rest = url.partition("://")
+    if scheme == "sqlite" and ephemeral:
+        env.wrong(
+            "DATABASE_URL must be a postgres:// address here: the disk of a dyno does not last, so SQLite would "
+            "lose everything at each restart. Add Heroku Postgres."
+        )
+    elif scheme == "sqlite":
+        path = rest.removeprefix("/")
+        if path == rest or not path.strip("/") or path.endswith("/") or "?" in path or path == ":memory:":
+            env.wrong("DATABASE_URL: SQLite is written sqlite:////absolute/path or sqlite:///relative/path.")
+    elif scheme not in {"postgres", "postgresql"} or not rest:
+        env.wrong("DATABASE_URL must begin with sqlite:///, postgres:// or postgresql://.")
+    return url
+
+
+def _tokens(env: Environment) -> tuple[str, str]:
+    admin, runner = env.secret("KEDGE_ADMIN_TOKEN", SHORTEST_TOKEN), env.secret("KEDGE_RUNNER_TOKEN", SHORTEST_TOKEN)
+    if admin and admin == runner:
+        env.wrong("KEDGE_ADMIN_TOKEN and KEDGE_RUNNER_TOKEN must differ: a runner may not act as the admin.")
+    return admin, runner
+
+
+def _secret_keys(env: Environment, data: Path, *, ephemeral: bool) -> tuple[str, ...]:
+    """Made last, and only where all else is right: a start that fails leaves nothing behind."""
+    keys = env.secrets("KEDGE_SECRET_KEY", SHORTEST_KEY)
+    if keys or (env.problems and not ephemeral):
+        return keys
+    if ephemeral:
+        env.wrong("KEDGE_SECRET_KEY is not set; set it to what `openssl rand -hex 32` prints (a dyno cannot keep one).")
+        return ()
+    try:
+        return (_kept_key(data / "secret_key", env),)
+    except OSError as error:
+        env.wrong(f"KEDGE_DATA: cannot keep a secret key in {data} ({error.strerror}); name a folder of your own.")
+        return ()
+
+
+def _kept_key(path: Path, env: Environment) -> str:
+    """The key in the file; made first where there is none, whole or not at all, whoever else does the same."""
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+        with os.fdopen(handle, "w") as file:
+            file.write(secrets.token_hex(32) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            path.hardlink_to(draft)
+        Path(draft).unlink()
+    key = path.read_text(errors="replace").strip()
+    if path.stat().st_mode & 0o077:
+        env.wrong(f"{path} can be read by others; run: chmod 600 {path}")
+    if len(key) < SHORTEST_KEY:
+        env.wrong(f"{path} holds less than {SHORTEST_KEY} characters; remove it, and a new key is made.")
+    return key

@@ -1,0 +1,99 @@
+"""The settings of the GitHub App."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from ghapp.core.settings import Environment, in_clear, split_url
+
+API_URL = "https://api.github.com"
+
+# RS256 wants 2048 bits or more: https://www.rfc-editor.org/rfc/rfc7518#section-3.3
+_FEWEST_BITS = 2048
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GitHubSettings:
+    """The GitHub App. ``private_key`` is PEM text of an RSA key; ``api_url`` and ``web_url`` have no slash at
+    their end; ``webhook_secrets`` is empty only with ``KEDGE_INBOUND=none``."""
+
+    app_id: int
+    private_key: str = field(repr=False)
+    webhook_secrets: tuple[str, ...] = field(repr=False)
+    api_url: str
+    web_url: str
+
+
+def github_settings(env: Environment, *, required: bool, webhooks: bool) -> GitHubSettings | None:
+    """The App's settings; None where nothing requires them and none is set, or where a problem was found."""
+    if not required and not any(map(env.text, ("GITHUB_APP_ID", "GITHUB_PRIVATE_KEY", "GITHUB_WEBHOOK_SECRET"))):
+        return None
+    app_id = _app_id(env)
+    private_key = _private_key(env)
+    webhook_secrets = env.secrets("GITHUB_WEBHOOK_SECRET", 1)
+    if webhooks and not webhook_secrets:
+        env.wrong(
+            "GITHUB_WEBHOOK_SECRET is not set; without it anybody could send deliveries. Set it to the webhook secret "
+            "of the GitHub App, or KEDGE_INBOUND=none."
+        )
+    api_url = env.base_url("GITHUB_API_URL") or API_URL
+    if in_clear(api_url):
+        env.warnings.append("GITHUB_API_URL is http://, so credentials cross the network unencrypted; use https://.")
+    web_url = env.base_url("GITHUB_WEB_URL") or web_url_of(api_url)
+    return GitHubSettings(
+        app_id=app_id, private_key=private_key, webhook_secrets=webhook_secrets, api_url=api_url, web_url=web_url
+    )
+
+
+def web_url_of(api_url: str) -> str:
+    """Where the pages of an API base are.
+
+    https://docs.github.com/en/rest/using-the-rest-api/getting-started-with-the-rest-api: ``api.github.com`` belongs
+    to github.com, ``api.NAME.ghe.com`` to NAME.ghe.com; Enterprise Server has both on one host.
+    """
+    parts = split_url(api_url)
+    if not parts:
+        raise ValueError("no URL")
+    host = parts.netloc
+    if host == "api.github.com" or (host.startswith("api.") and host.endswith(".ghe.com")):
+        host = host.removeprefix("api.")
+    return f"{parts.scheme}://{host}"
+
+
+def _app_id(env: Environment) -> int:
+    if not env.text("GITHUB_APP_ID"):
+        env.wrong("GITHUB_APP_ID is not set; set it to the App ID on the GitHub App's settings page.")
+    return env.number("GITHUB_APP_ID", 0, 1, 10**15)
+
+
+def _private_key(env: Environment) -> str:
+    value = env.text("GITHUB_PRIVATE_KEY")
+    if value is None:
+        env.wrong("GITHUB_PRIVATE_KEY is not set; generate one on the GitHub App's settings page and name its file.")
+        return ""
+    if "-----BEGIN" in value:
+        pem = value.replace("\\n", "\n") + "\n"
+    else:
+        try:
+            pem = Path(value).read_text()
+        except (OSError, ValueError):
+            env.wrong("GITHUB_PRIVATE_KEY is neither PEM text (-----BEGIN …) nor the path of a readable file.")
+            return ""
+    if flaw := _flaw(pem):
+        env.wrong(f"GITHUB_PRIVATE_KEY {flaw}; download a new key from the GitHub App's settings page.")
+    return pem
+
+
+def _flaw(pem: str) -> str | None:
+    try:
+        key = load_pem_private_key(pem.encode(), password=None)
+    except TypeError:
+        return "is protected by a passphrase"
+    except (ValueError, UnsupportedAlgorithm):
+        return "is no private key in PEM form, or is cut off"
+    if not isinstance(key, RSAPrivateKey):
+        return "is not an RSA key"
+    return None if key.key_size >= _FEWEST_BITS else f"has fewer than {_FEWEST_BITS} bits"
