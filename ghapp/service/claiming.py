@@ -168,5 +168,6 @@ async def _job(ctx: Context, deploy: Deploy, claim_id: str) -> Claimed:
         token = await ctx.providers[provider].repo_token(repository)
     except ProviderError as error:
         raise Problem("unavailable", error.message) from error
+    ctx.handed_out[deploy.id] = token.expires_at
     lease = ctx.lease(deploy.id, deploy.claims, claim_id)
     return Claimed(deploy, lease, provider, repository, token, newest)

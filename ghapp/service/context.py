@@ -59,7 +59,8 @@ class Context:
     """One per process. ``apps`` is replaced whole when the config changes; everything else stays.
 
     ``lease_key`` derives leases, so that none is stored. ``started_at``: nothing expires before the app has
-    been up for a while, because nobody could reach it.
+    been up for a while, because nobody could reach it. ``handed_out``: deploy id -> end (ms) of the newest
+    repository token that its runner was given by this process.
     """
 
     stores: Stores
@@ -70,6 +71,7 @@ class Context:
     apps: Apps = field(default_factory=Apps)
     signals: Signals = field(default_factory=Signals)
     started_at: int = 0
+    handed_out: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.started_at = self.started_at or self.now()

@@ -1,0 +1,48 @@
+"""The beat: a long poll that keeps a lease alive and is answered at once when the app wants something."""
+
+from dataclasses import dataclass
+
+from ghapp.service import leases
+from ghapp.service.context import Context, Signals, lease_hash
+from ghapp.store import deploys, places
+from ghapp.store.deploys import Deploy
+from ghapp.vcs.base import ProviderError, RepoToken
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    deploy: Deploy
+    token: RepoToken | None
+
+
+async def beat(ctx: Context, deploy_id: int, lease: str, status_written: str | None, wait_s: float) -> Heard:
+    """Renew the lease, then wait up to ``wait_s`` for a cancel, a new token or the lease's end.
+
+    Raises Problem ``lease_over`` or ``declared_dead``.
+    """
+    deploy = await ctx.decide(lambda tx: leases.beat(tx, ctx, deploy_id, lease, status_written))
+    deadline = ctx.now() + int(wait_s * 1000)
+    while True:
+        woken = ctx.signals.watch("changes")
+        current = await ctx.stores.main.read(lambda tx: deploys.get(tx, deploy_id)) or deploy
+        token = await _new_token(ctx, current)
+        left_s = (deadline - ctx.now()) / 1000
+        if current.lease_hash != lease_hash(lease) or current.state is not deploy.state:
+            break
+        if token or current.cancel_requested_by or left_s <= 0:
+            return Heard(current, token)
+        await Signals.wait(woken, left_s)
+    return Heard(await ctx.stores.main.write(lambda tx: leases.leased(tx, deploy_id, lease)), None)
+
+
+async def _new_token(ctx: Context, deploy: Deploy) -> RepoToken | None:
+    """A repository token that this process has not handed out yet; None too where none can be had now."""
+    provider, repository = await ctx.stores.main.read(lambda tx: places.repository(tx, deploy.repository_id))
+    try:
+        token = await ctx.providers[provider].repo_token(repository)
+    except ProviderError:
+        return None
+    if ctx.handed_out.get(deploy.id) == token.expires_at:
+        return None
+    ctx.handed_out[deploy.id] = token.expires_at
+    return token
