@@ -79,11 +79,14 @@ class _Contention(Unavailable):
     """Two transactions stood in each other's way; this one was undone."""
 
 
+_DRIVER = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     try:
         yield
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+    except _DRIVER as error:
         raise translate(error) from None
 
 
@@ -151,14 +154,15 @@ class PostgresDatabase:
             try:
                 result = await perform(Session(_Connection(raw)), work)
             except BaseException:
-                with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):  # of a connection that is gone
+                with suppress(*_DRIVER):  # of a connection that is gone, as below
                     await transaction.rollback()
                 raise
             with _translated():
                 await transaction.commit()
             return result
         finally:
-            await self._pool.release(raw)
+            with suppress(*_DRIVER):  # what was committed stays committed
+                await self._pool.release(raw)
 
 
 async def open_postgres(url: str) -> PostgresDatabase:

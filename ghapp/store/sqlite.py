@@ -182,9 +182,6 @@ class SqliteDatabase:
         self._closing = True
         self._wake.set()
         await asyncio.wait({self._writing})
-        await self._reads.wait()
-        while self._connections:
-            await self._connections.pop().close()
 
     def _refuse_closed(self) -> None:
         if self._closing:
@@ -208,10 +205,13 @@ class SqliteDatabase:
                 else:
                     self._wake.clear()
                     await self._wake.wait()
-        finally:  # only the end of the event loop cancels this task with writes still waiting
+        finally:  # after `close`, or cancelled because the event loop ends without it
             self._closing = True
             for write in self._waiting:
                 write.answer.set_exception(Unavailable("The database was closed before this was saved."))
+            await self._reads.wait()
+            for connection in self._connections:  # their threads would keep the process alive
+                await connection.close()
 
     async def _write_batch(self) -> None:
         """One transaction for what waits now and what comes while it runs; all are answered after its commit."""
@@ -244,9 +244,10 @@ class SqliteDatabase:
         return result
 
     async def _undo(self, batch: list[_Write], error: BaseException) -> None:
-        """Nobody's write was saved: say so to everybody whose work was in it (or waited for it to begin)."""
-        if not batch and self._waiting:
-            batch.append(self._waiting.popleft())
+        """Nobody's write was saved: say so to everybody whose work was in it, or waited for it to begin."""
+        if not batch:
+            batch.extend(self._waiting)
+            self._waiting.clear()
         for write in batch:
             write.answer.set_exception(Unavailable(f"SQLite did not save the transaction: {error}"))
         with suppress(sqlite3.Error, ValueError):

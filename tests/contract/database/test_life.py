@@ -62,6 +62,41 @@ async def test_what_was_committed_outlives_a_kill(database_url: str, migrations:
     await stores.close()
 
 
+CRASHER = """
+import asyncio, sys
+from pathlib import Path
+from ghapp.store.stores import open_stores
+
+async def main():
+    stores = await open_stores(sys.argv[1], migrations=Path(sys.argv[2]))
+    await stores.main.write(lambda tx: tx.run("INSERT INTO things (name) VALUES ('kept')"))
+    begun = asyncio.Event()
+    async def endless(tx):
+        await tx.all("INSERT INTO things (name) VALUES ('lost') RETURNING id")
+        begun.set()
+        await asyncio.Event().wait()
+    left = [asyncio.create_task(stores.main.write(endless)) for _ in range(2)]
+    left += [asyncio.create_task(stores.main.read(lambda tx: asyncio.Event().wait())) for _ in range(5)]
+    await begun.wait()
+    sys.exit(7)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_process_that_forgets_to_close_still_ends(database_url: str, migrations: Path) -> None:
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", CRASHER, database_url, str(migrations), stderr=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(30):
+        _, errors = await child.communicate()
+    assert child.returncode == 7
+    assert b"Exception in thread" not in errors
+    stores = await open_stores(database_url, migrations=migrations)
+    assert await names(stores.main) == ["kept"]
+    await stores.close()
+
+
 async def test_a_commit_on_sqlite_waits_for_the_disk(file: SqliteDatabase) -> None:
     assert await file.write(ask("PRAGMA synchronous")) == [{"synchronous": 2}]  # FULL
     assert await file.write(ask("PRAGMA journal_mode")) == [{"journal_mode": "wal"}]
