@@ -5,7 +5,7 @@ The runner imports this: nothing here knows the App's key.
 
 import hashlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, NamedTuple, TypeVar
 from urllib.parse import urljoin
 
@@ -14,6 +14,7 @@ import gidgethub
 import gidgethub.abc
 import msgspec
 from cachetools import LRUCache
+from gidgethub import sansio
 from yarl import URL
 
 from ghapp.vcs.base import NotFound, Refused, Unauthorized, Unavailable
@@ -63,6 +64,15 @@ class GitHubTransport(gidgethub.abc.GitHubAPI):
     async def sleep(self, seconds: float) -> None:
         """gidgethub would wait here; Kedge's callers do, so that nothing is held meanwhile."""
         raise NotImplementedError
+
+    async def page(
+        self, url: str, variables: Mapping[str, str], credentials: Mapping[str, str]
+    ) -> tuple[object, str | None]:
+        """One page of a list as it came, and the URL of the next."""
+        data, following, _ = await self._make_request(
+            "GET", url, variables, b"", sansio.accept_format(), credentials.get("jwt"), credentials.get("oauth_token")
+        )
+        return data, following
 
     async def _request(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes = b""
@@ -133,6 +143,14 @@ class GitHubTransport(gidgethub.abc.GitHubAPI):
         raise problem  # outside of the handler: the library's error holds the request's headers
 
 
+def _listed(page: object, shape: type[T], within: str | None) -> list[T]:
+    """A page's list. An answer without one is an error: an empty list would read as "no checks"."""
+    if within is not None:
+        page = page.get(within) if isinstance(page, dict) else None
+    items: list[T] = msgspec.convert(page, list[shape])  # type: ignore[valid-type]
+    return items
+
+
 def _size(answer: Answer) -> int:
     return len(answer.body) + 2048
 
@@ -173,8 +191,12 @@ class Authorized:
         """GET a list, all pages; ``within`` names the list where GitHub wraps it in an object."""
 
         async def get(credentials: dict[str, Any]) -> list[T]:
-            pages: AsyncIterator[Any] = self._api.getiter(path, variables, iterable_key=within, **credentials)
-            return [msgspec.convert(item, shape) async for item in pages]
+            found: list[T] = []
+            url: str | None = path
+            while url is not None:
+                page, url = await self._api.page(url, variables, credentials)
+                found += _listed(page, shape, within)
+            return found
 
         return await self._call(path, get)
 
