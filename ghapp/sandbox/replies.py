@@ -134,8 +134,10 @@ class Route:
 
 def route(method: str, template: str, handler: Handler, needs: str) -> Route:
     """`{name}` stands for one part of a path, `{name+}` for several."""
-    pattern = re.sub(r"\{(\w+)\+\}", r"(?P<\1>.+)", template)
-    pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", pattern)
+    parts = re.split(r"\{(\w+\+?)\}", template)
+    texts, names = parts[::2], [*parts[1::2], ""]
+    groups = (f"(?P<{name.rstrip('+')}>{'.+' if name.endswith('+') else '[^/]+'})" if name else "" for name in names)
+    pattern = "".join(re.escape(text) + group for text, group in zip(texts, groups, strict=True))
     return Route(method, re.compile(pattern), handler, needs)
 
 
