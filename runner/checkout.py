@@ -10,29 +10,20 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.concurrency import in_thread
+from runner.concurrency import in_thread, together
 from runner.git import Git
+from runner.git_index import Index, read_index
 from runner.mirror import Mirror, write_gitdir
-from runner.tree import layout, new_trash, remove, sweep
+from runner.tree import Stat, layout, new_trash, remove, stat_of, sweep
 
 _PACK_SUFFIXES = (".pack", ".idx", ".rev")
-_GITLINK = b"160000"
 
 
 class Mismatch(Exception):
     """The checkout is not what it should be after all was done to make it so."""
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """What an index lists: files and symbolic links, and the folders of submodules."""
-
-    files: tuple[bytes, ...]
-    submodules: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,22 +38,22 @@ class Checkout:
     def trusted(self) -> Path:
         return self.state / "git"
 
-    async def bring_to(self, sha: str, mirror: Mirror, url: str) -> Listing:
+    async def bring_to(self, sha: str, mirror: Mirror, url: str) -> None:
         """Brings the checkout exactly to ``sha``, exactly clean, and checks that it is.
 
         Raises:
             GitFailed, OSError: something in it, or in the mirror, resists.
+            BadIndex: what is remembered about it is damaged.
             Mismatch: it went well, but the result is not right.
         """
-        await in_thread(lambda stop: self._set_up(sha, mirror))
-        await self._clean(await self._list())
+        await in_thread(lambda stop: self._clean(sha, mirror, stop))
         await self._git("read-tree", "--reset", "-u", sha)
-        listing = await self._list()
-        await self._verify(sha)
         tags = await mirror.packed_tags()
-        await in_thread(lambda stop: self._write_dot_git(sha, mirror, url, tags, stop))
+        await together(
+            self._verify(sha),
+            in_thread(lambda stop: self._write_dot_git(sha, mirror, url, tags, stop)),
+        )
         await self._verify_dot_git(sha)
-        return listing
 
     async def delete(self) -> None:
         """Removes the checkout and what is remembered about it; the next use makes it anew."""
@@ -82,6 +73,18 @@ class Checkout:
     def _packs(self) -> Path:
         return self.tree / ".git" / "objects" / "pack"
 
+    def _clean(self, sha: str, mirror: Mirror, stop: threading.Event) -> None:
+        """Removes from the checkout all that was not there, or not so, at the end of the last use.
+
+        Of ``.git`` only the packs stay.
+        """
+        self._set_up(sha, mirror)
+        index_file = self.trusted / "index"
+        index = read_index(index_file.read_bytes(), sha256=len(sha) == 64) if index_file.exists() else Index({})
+        allowed = layout(index.files, index.submodules)
+        allowed |= {b".git": {}, b".git/objects": {}, b".git/objects/pack": self._recorded_packs()}
+        sweep(self.tree, allowed, trash=new_trash(self.state / "trash", stop=stop), stop=stop)
+
     def _set_up(self, sha: str, mirror: Mirror) -> None:
         """Writes the trusted repository anew, all but its index, whose stat data is what makes this fast."""
         for path in self.trusted.glob("*"):
@@ -94,33 +97,6 @@ class Checkout:
         if self.tree.is_symlink() or self.tree.is_file():
             self.tree.unlink()
         self.tree.mkdir(parents=True, exist_ok=True)
-
-    async def _clean(self, listing: Listing) -> None:
-        """Removes all that the index does not list, and of ``.git`` all but the packs nobody touched."""
-
-        def work(stop: threading.Event) -> None:
-            trash = new_trash(self.state / "trash", stop=stop)
-            allowed = layout(listing.files, listing.submodules)
-            packs = self._kept_packs()
-            allowed |= {b".git": set(), b".git/objects": set(), b".git/objects/pack": packs}
-            sweep(self.tree, allowed, trash=trash, stop=stop)
-
-        await in_thread(work)
-
-    async def _list(self) -> Listing:
-        """What the trusted index lists, which is empty at first.
-
-        Raises:
-            Mismatch: an entry carries a flag that makes git look away (assume-unchanged, skip-worktree).
-        """
-        files: list[bytes] = []
-        submodules: list[bytes] = []
-        for entry in (await self._git("ls-files", "-z", "-s", "-v")).split(b"\0")[:-1]:
-            kind, _, path = entry.partition(b"\t")
-            if not kind.startswith(b"H "):
-                raise Mismatch("the index has flagged or unmerged entries")
-            (submodules if kind.startswith(_GITLINK, 2) else files).append(path)
-        return Listing(tuple(files), tuple(submodules))
 
     async def _verify(self, sha: str) -> None:
         """Raises Mismatch unless HEAD is ``sha`` and git, asked about everything, has nothing to say."""
@@ -147,41 +123,27 @@ class Checkout:
                 shutil.copyfile(path, self._packs / path.name)
         for name in there - {path.name for path in wanted}:
             (self._packs / name).unlink()
-        self._remember_packs()
+        self._record_packs()
 
     async def _verify_dot_git(self, sha: str) -> None:
         """Raises GitFailed unless the ``.git`` for commands has the commit."""
         await self.git.run(f"--git-dir={self.tree / '.git'}", "cat-file", "-e", f"{sha}^{{tree}}")
 
-    def _remember_packs(self) -> None:
-        stats = {path.name: _identity(path) for path in self._packs.iterdir()}
+    def _record_packs(self) -> None:
+        stats = {path.name: stat_of(path.lstat()) for path in self._packs.iterdir()}
         fresh = self._record.with_suffix(".new")
         fresh.write_text(json.dumps(stats))
         fresh.replace(self._record)
 
-    def _kept_packs(self) -> set[bytes]:
-        """The packs in ``.git`` that nobody has touched since they were copied there."""
+    def _recorded_packs(self) -> dict[bytes, Stat]:
         try:
-            remembered: Mapping[str, list[int]] = json.loads(self._record.read_text())
+            recorded = json.loads(self._record.read_text())
+            return {os.fsencode(name): tuple(values) for name, values in recorded.items()}
         except (FileNotFoundError, ValueError):
-            return set()
-        kept = set()
-        for name, identity in remembered.items():
-            try:
-                same = _identity(self._packs / name) == identity
-            except OSError:
-                continue
-            if same:
-                kept.add(os.fsencode(name))
-        return kept
+            return {}
 
     async def _git(self, *args: str) -> bytes:
         return await self.git.run(f"--git-dir={self.trusted}", f"--work-tree={self.tree}", *args, cwd=self.tree.parent)
-
-
-def _identity(path: Path) -> list[int]:
-    found = path.lstat()
-    return [found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_mode]
 
 
 def _remote_section(url: str) -> str:

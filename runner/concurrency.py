@@ -1,10 +1,10 @@
-"""Two things that asyncio lacks: a lock between processes, and a thread that ends when its task is cancelled."""
+"""What asyncio lacks: a lock between processes, and work that has ended when the task that waits for it has."""
 
 import asyncio
 import fcntl
 import os
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
@@ -47,6 +47,16 @@ async def in_thread(function: Callable[[threading.Event], T]) -> T:
                 await asyncio.wait({thread})
         thread.exception()
         raise
+
+
+async def together(*work: Coroutine[object, object, object]) -> None:
+    """Runs all at the same time. When one fails the others are cancelled and have ended before its error is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for each in work:
+                group.create_task(each)
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
 
 
 def _try(fd: int, kind: int) -> bool:

@@ -3,9 +3,10 @@
 They run in the checkout, with the ``.git`` that was just written, after everything else was verified.
 """
 
+import os
 from pathlib import Path
 
-from runner.checkout import Listing, Mismatch
+from runner.checkout import Mismatch
 from runner.git import Git, GitFailed
 from runner.mirror import Remote
 
@@ -18,19 +19,16 @@ _LFS_FILTER = """[filter "lfs"]
 """
 
 
-def has_submodules(listing: Listing) -> bool:
-    """Whether there are submodules that say where they come from."""
-    return bool(listing.submodules) and b".gitmodules" in listing.files
+def has_submodules(tree: Path) -> bool:
+    """Whether the checkout says where submodules come from."""
+    return (tree / ".gitmodules").is_file()
 
 
-def uses_lfs(tree: Path, listing: Listing) -> bool:
+async def uses_lfs(git: Git, tree: Path) -> bool:
     """Whether some ``.gitattributes`` of the checkout keeps files in Git LFS."""
-    for name in listing.files:
-        if name.rpartition(b"/")[2] == b".gitattributes":
-            path = tree / Path(name.decode(errors="surrogateescape"))
-            if not path.is_symlink() and b"filter=lfs" in path.read_bytes():
-                return True
-    return False
+    names = await git.run("ls-files", "-z", "--", ":(glob)**/.gitattributes", cwd=tree)
+    paths = [tree / os.fsdecode(name) for name in names.split(b"\0")[:-1]]
+    return any(not path.is_symlink() and b"filter=lfs" in path.read_bytes() for path in paths)
 
 
 async def has_lfs(git: Git) -> bool:

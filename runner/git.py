@@ -43,6 +43,9 @@ _CONFIG = {
     "core.sparseCheckout": "false",
     "core.splitIndex": "false",
     "core.untrackedCache": "false",
+    "index.version": "2",  # the one that git_index reads, with its checksum
+    "index.skipHash": "false",
+    "feature.manyFiles": "false",
     "submodule.recurse": "false",
     "fetch.recurseSubmodules": "false",
     "fetch.unpackLimit": "1",  # one pack per fetch, never loose objects: packs are what checkouts copy

@@ -39,7 +39,7 @@ def write_gitdir(path: Path, *, sha: str, head: str, settings: str = "") -> None
     wide = len(sha) == 64
     version = "\trepositoryformatversion = 1\n" if wide else "\trepositoryformatversion = 0\n"
     extension = "[extensions]\n\tobjectformat = sha256\n" if wide else ""
-    (path / "config").write_text(f"[core]\n{version}{extension}{settings}")
+    (path / "config").write_text(f"{extension}[core]\n{version}{settings}")
     (path / "HEAD").write_text(head + "\n")
 
 

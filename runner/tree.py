@@ -15,32 +15,58 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
-Layout = Mapping[bytes, set[bytes]]
-"""Folder → names of the files in it. ``b""`` is the checkout itself; a folder not named may not be there."""
+Stat = tuple[int, int, int, int, int, int]
+"""Change time in seconds and nanoseconds, modification time likewise, inode, size; each in 32 bits, as in an
+index."""
+
+Layout = Mapping[bytes, Mapping[bytes, Stat]]
+"""Folder → files that may be in it, and their stat. ``b""`` is the checkout itself; a folder that is not named
+may not be there."""
+
+
+_32_BITS = 0xFFFFFFFF
 
 
 class Stopped(Exception):
     """The walk was told to stop."""
 
 
-def layout(files: Iterable[bytes], folders: Iterable[bytes] = ()) -> dict[bytes, set[bytes]]:
-    """The layout that holds exactly these files, and these folders even if empty."""
-    result: dict[bytes, set[bytes]] = {b"": set()}
-    for path in files:
+def layout(files: Mapping[bytes, Stat], folders: Iterable[bytes] = ()) -> dict[bytes, dict[bytes, Stat]]:
+    """The layout with exactly these files, and these folders even if empty."""
+    result: dict[bytes, dict[bytes, Stat]] = {b"": {}}
+    for path, recorded in files.items():
         folder, _, name = path.rpartition(b"/")
         if folder not in result:
             _add_folder(result, folder)
-        result[folder].add(name)
+        result[folder][name] = recorded
     for folder in folders:
         _add_folder(result, folder)
     return result
 
 
-def sweep(root: Path, allowed: Layout, *, trash: Path, stop: threading.Event) -> None:
-    """Removes from ``root`` everything that is not in ``allowed``, and gives its folders their usual mode.
+def stat_of(found: os.stat_result) -> Stat:
+    """What tells whether a file was touched.
 
-    Whether an allowed file has the right contents is not looked at, only that it is a file or a symbolic
-    link. ``trash`` is a fresh, empty folder on the same file system; its mode is the usual one.
+    Who writes to a file, or changes its mode, owner, attributes or links, changes its change time, and that
+    cannot be set (https://man7.org/linux/man-pages/man7/inode.7.html).
+    """
+    changed_s, changed_ns = divmod(found.st_ctime_ns, 1_000_000_000)
+    modified_s, modified_ns = divmod(found.st_mtime_ns, 1_000_000_000)
+    return (
+        changed_s & _32_BITS,
+        changed_ns,
+        modified_s & _32_BITS,
+        modified_ns,
+        found.st_ino & _32_BITS,
+        found.st_size & _32_BITS,
+    )
+
+
+def sweep(root: Path, allowed: Layout, *, trash: Path, stop: threading.Event) -> None:
+    """Removes from ``root`` everything that is not in ``allowed``, or was touched since its stat was recorded.
+
+    Folders get their usual mode. ``trash`` is a fresh, empty folder on the same file system; its mode is the
+    usual one.
 
     Raises:
         OSError: something resists, such as a mount point or an immutable file.
@@ -88,9 +114,9 @@ def new_trash(parent: Path, *, stop: threading.Event) -> Path:
     return fresh
 
 
-def _add_folder(result: dict[bytes, set[bytes]], folder: bytes) -> None:
+def _add_folder(result: dict[bytes, dict[bytes, Stat]], folder: bytes) -> None:
     while folder not in result:
-        result[folder] = set()
+        result[folder] = {}
         folder = folder.rpartition(b"/")[0]
 
 
@@ -116,9 +142,17 @@ def _sort(path: bytes, folder: bytes, allowed: Layout) -> tuple[list[bytes], lis
             if entry.is_dir(follow_symlinks=False):
                 below = folder + b"/" + entry.name if folder else entry.name
                 (keep.append(below) if below in allowed else foreign.append(entry.name))
-            elif entry.name not in files or not (entry.is_symlink() or entry.is_file(follow_symlinks=False)):
+            elif not _untouched(entry, files.get(entry.name)):
                 foreign.append(entry.name)
     return keep, foreign
+
+
+def _untouched(entry: os.DirEntry[bytes], recorded: Stat | None) -> bool:
+    """Whether the file is as recorded, and has no second name through which it could be changed elsewhere."""
+    if recorded is None:
+        return False
+    found = entry.stat(follow_symlinks=False)
+    return found.st_nlink == 1 and stat_of(found) == recorded
 
 
 def _discard(path: bytes, trash: bytes, numbers: Iterator[int], stop: threading.Event) -> None:

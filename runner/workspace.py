@@ -19,10 +19,11 @@ from pathlib import Path
 
 from runner import extras
 from runner.askpass import offered
-from runner.checkout import Checkout, Listing, Mismatch
+from runner.checkout import Checkout, Mismatch
 from runner.concurrency import locked
 from runner.git import LIMIT_S, Git, GitFailed, clean_environment
 from runner.git_errors import explain, is_disk_full, last_lines
+from runner.git_index import BadIndex
 from runner.mirror import Mirror, Remote
 from runner.remote import BadAddress, host_of, protocols_of
 
@@ -145,8 +146,8 @@ class _Job:
             await self._fetch()
         async with self._lock(shared=True):
             with self._local("checkout"):
-                listing = await self.checkout.bring_to(self.source.sha, self.mirror, self.source.clone_url)
-            await self._add_extras(listing)
+                await self.checkout.bring_to(self.source.sha, self.mirror, self.source.clone_url)
+            await self._add_extras()
 
     async def _has(self) -> bool:
         async with self._lock(shared=True):
@@ -167,13 +168,15 @@ class _Job:
                 f" have removed it. Deploy a commit that is on a branch, such as the newest of {self.source.ref!r}."
             )
 
-    async def _add_extras(self, listing: Listing) -> None:
+    async def _add_extras(self) -> None:
         tree = self.checkout.tree
-        if extras.has_submodules(listing):
+        if extras.has_submodules(tree):
             self.progress("Fetching submodules")
             with self._network("checkout"), self._remote() as remote:
                 await extras.update_submodules(self.git, tree, remote)
-        if not extras.uses_lfs(tree, listing):
+        with self._local("checkout"):
+            uses_lfs = await extras.uses_lfs(self.git, tree)
+        if not uses_lfs:
             return
         if not await extras.has_lfs(self.git):
             self.progress("Git LFS is not installed on the runner: files kept in it are pointers in this checkout.")
@@ -212,7 +215,7 @@ class _Job:
         except GitFailed as error:
             _raise_if_hopeless(error)
             raise _Doubt(about, _told(error)) from error
-        except Mismatch as error:
+        except (Mismatch, BadIndex) as error:
             raise _Doubt("checkout", str(error)) from error
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):

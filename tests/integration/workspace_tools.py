@@ -1,0 +1,70 @@
+"""What the tests of workspaces share."""
+
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from runner.workspace import Source, Workspaces
+from tests.integration.git_repositories import Repo
+
+
+@dataclass(slots=True)
+class Desk:
+    """A repository and the workspaces made from it; ``said`` are the progress lines."""
+
+    repo: Repo
+    workspaces: Workspaces
+    folder: Path
+    token: Callable[[], str | None] = lambda: None
+    url: str | None = None
+    said: list[str] = field(default_factory=list)
+
+    async def prepare(self, sha: str, *, app: str = "shop", environment: str = "production", ref: str = "main") -> Path:
+        source = Source("git.example/1", self.url or self.repo.url, sha, ref)
+        return await self.workspaces.prepare(
+            source, app=app, environment=environment, token=self.token, progress=self.said.append
+        )
+
+    @property
+    def mirror(self) -> Path:
+        (mirror,) = (self.folder / "mirrors").glob("*.git")
+        return mirror
+
+
+def desk(tmp_path: Path, **environ: str) -> Desk:
+    """A desk in a test's folder, with a repository that holds nothing yet."""
+    folder = tmp_path / "work"
+    home = tmp_path / "home"
+    home.mkdir(exist_ok=True)
+    known = {"PATH": os.environ["PATH"], "HOME": str(home)}
+    return Desk(Repo.create(tmp_path / "repos" / "shop"), Workspaces(folder, environ=known | environ), folder)
+
+
+Snapshot = dict[str, tuple[int, bytes]]
+
+
+def snapshot(root: Path) -> Snapshot:
+    """All that is in a folder: path → kind and mode, and the contents. git's index holds stat data, so only its
+    presence counts."""
+    found: Snapshot = {".": (root.lstat().st_mode, b"")}
+    for folder, folders, files in os.walk(root):
+        for name in folders + files:
+            path = Path(folder, name)
+            found[os.fsdecode(path.relative_to(root))] = (path.lstat().st_mode, _contents(path, root))
+    return found
+
+
+def _contents(path: Path, root: Path) -> bytes:
+    mode = path.lstat().st_mode
+    if stat.S_ISLNK(mode):
+        return os.fsencode(path.readlink())
+    if stat.S_ISREG(mode) and path != root / ".git" / "index":
+        return path.read_bytes()
+    return b""
+
+
+def inodes(root: Path) -> set[int]:
+    """The inodes of all files in a folder."""
+    return {path.lstat().st_ino for path in root.rglob("*") if not path.is_dir()}
