@@ -1,0 +1,110 @@
+"""``kedge``: the command line. ``python -m ghapp`` is the same."""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ghapp import logs
+from ghapp.config import SETTINGS, load
+from ghapp.core.settings import SettingsError
+from ghapp.store.base import StoreError
+from ghapp.store.stores import open_stores
+
+#: Wrong usage or settings, as argparse has it.
+EXIT_USAGE = 2
+
+
+def _settings_help() -> str:
+    width = max(len(setting.name) for setting in SETTINGS)
+    lines = [f"  {setting.name:{width}}  {setting.help} [{setting.default}]" for setting in SETTINGS]
+    return "settings (environment variables):\n" + "\n".join(lines)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="kedge",
+        description="Kedge deploys what GitHub deployments ask for, one line per application and environment.",
+        epilog="Start with: kedge demo",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, does in (
+        ("serve", "run the app: hear GitHub, keep the line, answer runners and people"),
+        ("migrate", "bring the database up to date and end (serve does it too)"),
+    ):
+        commands.add_parser(
+            name,
+            help=does,
+            description=f"{does[0].upper()}{does[1:]}.",
+            epilog=_settings_help(),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+    demo = commands.add_parser(
+        "demo",
+        help="try everything on this machine: a sandbox GitHub, the app, a runner, one real deploy",
+        description="Starts a sandbox GitHub, the app on SQLite and a runner on loopback, and deploys once.",
+    )
+    demo.add_argument("--once", action="store_true", help="end after the first deploy; exit 0 only if it succeeded")
+    demo.add_argument("--folder", type=Path, help="where everything is written (default: a new temporary folder)")
+    return parser
+
+
+def _serve() -> int:
+    from ghapp.app import serve  # noqa: PLC0415  the other commands need no web server
+
+    settings = load(os.environ)
+    for warning in settings.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await serve(settings, stop)
+
+    logs.configure()
+    asyncio.run(run())
+    return 0
+
+
+def _migrate() -> int:
+    settings = load(os.environ)
+
+    async def run() -> None:
+        stores = await open_stores(settings.database_url)
+        await stores.close()
+
+    asyncio.run(run())
+    print("The database is up to date.")
+    return 0
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from ghapp.sandbox.demo import demo  # noqa: PLC0415  only the demo needs the sandbox
+
+    return demo(folder=arguments.folder, once=arguments.once)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code. Settings that are wrong are all named at once, with exit code 2."""
+    arguments = _parser().parse_args(argv)
+    try:
+        if arguments.command == "demo":
+            return _demo(arguments)
+        return _serve() if arguments.command == "serve" else _migrate()
+    except SettingsError as error:
+        print("kedge cannot start with these settings:", file=sys.stderr)
+        for problem in error.problems:
+            print(f"  - {problem}", file=sys.stderr)
+        print(f"kedge {arguments.command} --help lists every setting.", file=sys.stderr)
+        return EXIT_USAGE
+    except (StoreError, OSError) as error:
+        print(f"kedge: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

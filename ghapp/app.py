@@ -1,0 +1,95 @@
+"""Builds the aiohttp application: the one place that knows every concrete class."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import suppress
+from functools import partial
+
+import aiohttp
+import structlog
+from aiohttp import web
+
+from ghapp.api import routes as api_routes
+from ghapp.api import runner as runner_api
+from ghapp.api.auth import authenticate
+from ghapp.api.common import BODY_LIMIT, CONTEXT, SETTINGS, errors, wire_version
+from ghapp.config import Settings, read_apps, unmet
+from ghapp.service import outgoing, reload, sweeping
+from ghapp.service.context import Context
+from ghapp.store.stores import open_stores
+from ghapp.vcs import github_events
+from ghapp.vcs.base import AppClient
+from ghapp.vcs.github_app import GitHubApp
+from ghapp.vcs.session import open_session
+from ghapp.web import routes as web_routes
+from ghapp.webhooks import receive, work
+
+log = structlog.get_logger(__name__)
+
+#: Longer than a long poll, so that those under way are answered.
+SHUTDOWN_S = 5.0
+
+
+def providers(settings: Settings, session: aiohttp.ClientSession) -> dict[str, AppClient]:
+    """The app's own clients, by provider name."""
+    github = settings.github
+    if github is None:
+        return {}
+    return {"github": GitHubApp(session, app_id=github.app_id, private_key=github.private_key, api_url=github.api_url)}
+
+
+async def _context(settings: Settings, app: web.Application) -> AsyncIterator[None]:
+    """Open what the app needs, run its workers, and end them in the opposite order."""
+    stores = await open_stores(settings.database_url)
+    async with open_session() as session:
+        ctx = Context(
+            stores=stores,
+            providers=providers(settings, session),
+            url=settings.url,
+            lease_key=hashlib.sha256(b"lease:" + settings.secret_keys[-1].encode()).digest(),
+        )
+        app[CONTEXT] = ctx
+        await reload.put_in_force(ctx, read_apps(settings))
+        workers = [asyncio.create_task(job, name=name) for name, job in _workers(settings, ctx)]
+        try:
+            yield
+        finally:
+            for worker in workers:
+                worker.cancel()
+            for worker in workers:
+                with suppress(asyncio.CancelledError):
+                    await worker
+            await stores.close()
+
+
+def _workers(settings: Settings, ctx: Context) -> list[tuple[str, Coroutine[None, None, None]]]:
+    return [
+        ("inbox", work.work_forever(ctx, github_events.parse)),
+        ("outbox", outgoing.deliver_forever(ctx)),
+        ("sweep", sweeping.sweep_forever(ctx)),
+        ("config", reload.watch_forever(ctx, partial(read_apps, settings), partial(unmet, settings))),
+    ]
+
+
+def build(settings: Settings) -> web.Application:
+    """The application, ready to be served; nothing is opened before it starts."""
+    app = web.Application(middlewares=[errors, wire_version, authenticate], client_max_size=BODY_LIMIT * 2)
+    app[SETTINGS] = settings
+    app.cleanup_ctx.append(partial(_context, settings))
+    app.add_routes([*receive.routes(), *runner_api.routes(), *api_routes.routes(), *web_routes.routes()])
+    return app
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Serve until ``stop`` is set. ``handler_cancellation``: a client that hangs up ends its handler, so that no
+    claim is given to a runner that is gone (https://docs.aiohttp.org/en/stable/web_advanced.html#web-handler-cancellation).
+    """
+    runner = web.AppRunner(build(settings), handler_cancellation=True, access_log=None, shutdown_timeout=SHUTDOWN_S)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, settings.host, settings.port).start()
+        log.info("serving", url=settings.url, host=settings.host, port=settings.port)
+        await stop.wait()
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,52 @@
+"""The operator's config in force: read again when its file changes; a broken one keeps the old and says so."""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from ghapp.apps import parse
+from ghapp.core.config import AppConfig
+from ghapp.service.apps import keep_all
+from ghapp.service.context import Apps, Context
+
+log = structlog.get_logger(__name__)
+
+EVERY_S = 2.0
+
+#: Reads the text of the config as it is now. Raises an exception whose text says why it cannot.
+Reader = Callable[[], str]
+#: What apps need and the settings lack, as sentences.
+Unmet = Callable[[tuple[AppConfig, ...]], list[str]]
+
+
+async def put_in_force(ctx: Context, text: str, unmet: Unmet | None = None) -> None:
+    """Take a config; or keep the present one and remember why the new one is not taken."""
+    parsed = parse(text)
+    problems = [str(problem) for problem in parsed.problems]
+    if not problems and unmet:
+        problems = unmet(parsed.apps)
+    if problems:
+        ctx.apps = Apps(ctx.apps.configs, "; ".join(problems))
+        log.error("the changed config is not taken, the one before stays in force", problems=problems)
+        return
+    await ctx.stores.main.write(lambda tx: keep_all(tx, parsed.apps))
+    ctx.apps = Apps({app.name: app for app in parsed.apps})
+    log.info("config in force", apps=sorted(ctx.apps.configs))
+
+
+async def watch_forever(ctx: Context, read: Reader, unmet: Unmet) -> None:
+    """Look at the text every 2 s and put it in force when it has changed, until cancelled."""
+    known: str | None = None
+    while True:
+        try:
+            text = read()
+            if known is not None and text != known:
+                await put_in_force(ctx, text, unmet)
+            known = text
+        except Exception as error:
+            if ctx.apps.problem != str(error):
+                log.exception("the config cannot be read, the one before stays in force")
+            ctx.apps = Apps(ctx.apps.configs, str(error))
+            known = ""
+        await asyncio.sleep(EVERY_S)
