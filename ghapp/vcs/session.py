@@ -12,7 +12,7 @@ class ProxyOptions(TypedDict, total=False):
     """Keyword arguments for ``aiohttp.ClientSession.request``."""
 
     proxy: URL
-    proxy_auth: aiohttp.BasicAuth
+    proxy_headers: dict[str, str]
 
 
 def open_session() -> aiohttp.ClientSession:
@@ -38,5 +38,5 @@ def proxy_for(url: str) -> ProxyOptions:
     proxy = URL(named if "://" in named else f"http://{named}")
     if proxy.user is None:
         return {"proxy": proxy}
-    auth = aiohttp.BasicAuth(proxy.user, proxy.password or "")
-    return {"proxy": proxy.with_user(None), "proxy_auth": auth}
+    credentials = aiohttp.encode_basic_auth(proxy.user, proxy.password or "")
+    return {"proxy": proxy.with_user(None), "proxy_headers": {"Proxy-Authorization": credentials}}

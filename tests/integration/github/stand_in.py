@@ -72,9 +72,13 @@ class StandIn:
 
     @asynccontextmanager
     async def running(self, tls: ssl.SSLContext | None = None) -> AsyncIterator["StandIn"]:
-        async with RawTestServer(self._handle, ssl=tls) as server:
-            self._url = server.make_url("")
+        server = RawTestServer(self._handle)
+        await server.start_server(ssl=tls)
+        self._url = server.make_url("")
+        try:
             yield self
+        finally:
+            await server.close()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         sent = await request.read()
