@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 from ghapp.core import sentences, states
 from ghapp.core.checks import Check
-from ghapp.core.values import Blocker, BlockerKind, Repository, State
-from ghapp.service import lines
+from ghapp.core.values import STATUS_OF, Blocker, BlockerKind, Repository, State
+from ghapp.service import lines, statuses
 from ghapp.service.context import Context, Signals, lease_hash
 from ghapp.service.problems import Problem
 from ghapp.store import checks, deploys, events, places
@@ -132,7 +132,11 @@ async def take(tx: Tx, ctx: Context, candidate: Deploy, wish: Wish) -> Deploy | 
     await deploys.remember_claim(tx, wish.claim_id, deploy.id, now)
     await events.record(tx, now, "claimed", who=wish.runner, deploy=deploy.id)
     await lines.settle(tx, ctx, deploy.environment_id)
-    return await deploys.get(tx, deploy.id)
+    claimed = await deploys.get(tx, deploy.id)
+    if claimed and deploy.claims == 0:
+        text = sentences.claimed(wish.runner)
+        await statuses.want(tx, ctx, claimed, statuses.status_for(ctx, claimed, STATUS_OF[State.CLAIMED], text))
+    return claimed
 
 
 async def _token(ctx: Context, deploy: Deploy) -> RepoToken | None:

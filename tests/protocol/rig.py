@@ -1,0 +1,280 @@
+"""The app's service behind its real HTTP door, with a clock that the test turns and a provider in memory."""
+
+import itertools
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from ghapp.api import runner as runner_api
+from ghapp.api.common import CONTEXT, SETTINGS, errors, wire_version
+from ghapp.config import Settings
+from ghapp.core.checks import Check, CheckState
+from ghapp.core.settings import Network
+from ghapp.core.values import DeploymentStatus, Lock, Repository
+from ghapp.service import acting, hearing, outgoing, reload, sweeping
+from ghapp.service.context import Context
+from ghapp.store import deploys, places
+from ghapp.store.deploys import Deploy
+from ghapp.store.stores import Stores
+from ghapp.vcs.base import CheckEvent, DeploymentEvent, Event, ProviderError, RepoToken, ShownStatus
+
+RUNNER_TOKEN = "runner-token-of-the-tests-0123456789"
+ADMIN_TOKEN = "admin-token-of-the-tests-0123456789"
+REPOSITORY = Repository(7, "acme/hello", "https://github.test/acme/hello.git", "main")
+CONFIG = """
+hello:
+  repository: acme/hello
+  deploy: "./deploy.sh {env} {sha}"
+  environments:
+    staging: {}
+    production: {checks: [ci], checks_timeout: 10m}
+"""
+SHA = "a" * 40
+
+
+@dataclass
+class MemoryProvider:
+    """What a provider shows, in memory. ``refusals`` are raised by the next calls that write, one each;
+    ``lost`` counts writes that are done although their answer gets lost."""
+
+    statuses: dict[int, list[DeploymentStatus]] = field(default_factory=dict)
+    writes: int = 0
+    refusals: list[ProviderError] = field(default_factory=list)
+    lost: list[ProviderError] = field(default_factory=list)
+    permissions: dict[str, str] = field(default_factory=dict)
+    token_problem: ProviderError | None = None
+    missing: tuple[str, ...] = ()
+    reachable_from: bool = True
+    token_serial: int = 1
+    own_checks: tuple[str, ...] = ("status/kedge", "run/99/")
+    api_url: str = "https://api.github.test"
+
+    async def find_repository(self, name: str) -> list[Repository]:
+        return [REPOSITORY] if name in {"hello", "acme/hello"} else []
+
+    async def repo_token(self, repository: Repository) -> RepoToken:
+        if self.token_problem:
+            raise self.token_problem
+        return RepoToken(f"token-{self.token_serial}", 10_000_000_000_000 + self.token_serial, self.missing)
+
+    def repository(self, repository: Repository) -> "MemoryProvider":
+        return self
+
+    async def close(self) -> None:
+        return None
+
+    async def checks(self, sha: str) -> Sequence[Check]:
+        return []
+
+    async def create_status(self, deployment_id: int, status: DeploymentStatus) -> None:
+        self.writes += 1
+        if self.refusals:
+            raise self.refusals.pop(0)
+        self.statuses.setdefault(deployment_id, []).append(status)
+        if self.lost:
+            raise self.lost.pop(0)
+
+    async def newest_status(self, deployment_id: int) -> ShownStatus | None:
+        shown = self.statuses.get(deployment_id)
+        return ShownStatus(shown[-1].state, shown[-1].description, 0, shown[-1].log_url) if shown else None
+
+    async def permission(self, user: str) -> str:
+        return self.permissions.get(user, "write")
+
+    async def in_team(self, team: str, user: str) -> bool:
+        return False
+
+    async def reachable(self, sha: str, refs: Sequence[str]) -> bool:
+        return self.reachable_from
+
+
+@dataclass
+class Rig:
+    """Drives the app as GitHub, people, runners and time would."""
+
+    ctx: Context
+    provider: MemoryProvider
+    client: TestClient[web.Request, web.Application]
+    clock: list[int]
+    ids: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
+
+    # Time
+
+    async def pass_s(self, seconds: float) -> None:
+        """Let time pass, and what time brings happen."""
+        self.clock[0] += int(seconds * 1000)
+        for job in (sweeping.expire_leases, sweeping.expire_locks, sweeping.time_out_checks):
+            await job(self.ctx)
+
+    async def deliver(self) -> None:
+        """Let the outbox deliver all that is due."""
+        while await outgoing.deliver_due(self.ctx):
+            pass
+
+    def restart(self) -> None:
+        """The app starts anew on the same database."""
+        old = self.ctx
+        self.ctx.started_at = old.now()
+        self.ctx.handed_out.clear()
+
+    # GitHub
+
+    async def hear(self, event: Event) -> bool:
+        plan = await hearing.prepare(self.ctx, "github", event)
+        return await self.ctx.decide(plan)
+
+    async def deployment(self, environment: str = "staging", **changes: Any) -> Deploy:
+        """A deployment is created on GitHub; the deploy it becomes."""
+        deployment_id = changes.pop("deployment_id", None) or next(self.ids)
+        values: dict[str, Any] = {
+            "repository": REPOSITORY,
+            "installation_id": 5,
+            "deployment_id": deployment_id,
+            "sha": SHA,
+            "ref": "main",
+            "task": "deploy",
+            "environment": environment,
+            "creator": "ana",
+            "creator_is_person": True,
+            "created_at": self.clock[0],
+        }
+        await self.hear(DeploymentEvent(**{**values, **changes}))
+        return await self.by_deployment(deployment_id)
+
+    async def by_deployment(self, deployment_id: int) -> Deploy:
+        async def find(tx: Any) -> Deploy | None:
+            repository_id = await places.repository_by_provider_id(tx, "github", REPOSITORY.id)
+            return await deploys.by_deployment(tx, repository_id or 0, deployment_id)
+
+        deploy = await self.ctx.stores.main.read(find)
+        assert deploy is not None, f"deployment {deployment_id} became no deploy"
+        return deploy
+
+    async def check(self, name: str, state: str, *, at: int = 0, serial: int = 0, sha: str = SHA) -> None:
+        """GitHub tells of a commit status."""
+        check = Check(f"status/{name}", name, CheckState(state), at or self.clock[0], serial or next(self.ids))
+        await self.hear(CheckEvent(REPOSITORY, sha, check))
+
+    def shown(self, deploy: Deploy) -> list[str]:
+        """The states the provider was shown, in order."""
+        return [status.state for status in self.provider.statuses.get(deploy.deployment_id or 0, [])]
+
+    # People
+
+    async def get(self, deploy: Deploy) -> Deploy:
+        found = await self.ctx.stores.main.read(lambda tx: deploys.get(tx, deploy.id))
+        assert found is not None
+        return found
+
+    async def cancel(self, deploy: Deploy, who: str = "bob") -> Deploy:
+        return await self.ctx.decide(lambda tx: acting.cancel(tx, self.ctx, deploy.id, who))
+
+    async def force(self, deploy: Deploy, what: str, who: str = "bob") -> Deploy:
+        return await self.ctx.decide(lambda tx: acting.force(tx, self.ctx, deploy.id, who, frozenset({what})))
+
+    async def declare_dead(self, deploy: Deploy, who: str = "bob") -> Deploy:
+        return await self.ctx.decide(lambda tx: acting.declare_dead(tx, self.ctx, deploy.id, who))
+
+    async def lock(self, deploy: Deploy, who: str = "bob", until: int | None = None) -> None:
+        lock = Lock(who, "broken db", self.clock[0], until, deploy.app, deploy.environment)
+        await self.ctx.decide(lambda tx: acting.lock(tx, self.ctx, deploy.app_id, deploy.environment_id, lock))
+
+    async def unlock(self, deploy: Deploy, who: str = "bob") -> bool:
+        return await self.ctx.decide(lambda tx: acting.unlock(tx, self.ctx, deploy.app_id, deploy.environment_id, who))
+
+    # The runner
+
+    async def post(self, path: str, token: str, body: Any = None, data: bytes | None = None) -> tuple[int, Any]:
+        headers = {"Authorization": f"Bearer {token}", "Kedge-Wire-Version": "1"}
+        async with self.client.post(path, headers=headers, json=body, data=data) as response:
+            assert response.headers["Kedge-Wire-Version"] == "1"
+            return response.status, await response.json() if response.status != 204 else None
+
+    async def claim(self, claim_id: str | None = None, **wish: Any) -> tuple[int, Any]:
+        body = {"claim_id": claim_id or f"claim-{next(self.ids)}", "runner": "r1", "wait_s": 0, **wish}
+        return await self.post("/api/0/runner/claim", RUNNER_TOKEN, body)
+
+    async def claimed(self, **wish: Any) -> dict[str, Any]:
+        """The job of a claim that must succeed."""
+        status, job = await self.claim(**wish)
+        assert status == 200, job
+        assert isinstance(job, dict)
+        return job
+
+    async def call(self, job: dict[str, Any], name: str, **body: Any) -> tuple[int, Any]:
+        return await self.post(f"/api/0/runner/deploys/{job['id']}/{name}", job["lease"], body)
+
+    async def beat(self, job: dict[str, Any], **body: Any) -> tuple[int, Any]:
+        return await self.call(job, "beat", **{"phase": "running", "wait_s": 0, **body})
+
+    async def hold(self, job: dict[str, Any], call: str = "hold", **body: Any) -> tuple[int, Any]:
+        blockers = [{"kind": "checks", "message": "Waiting for check ci."}]
+        return await self.call(job, call, **{"check_counter": job["check_counter"], "blockers": blockers, **body})
+
+    async def start(self, job: dict[str, Any], **body: Any) -> tuple[int, Any]:
+        said = {"check_counter": job["check_counter"], "checks_age_s": 0.1, "boot_id": "b1", **body}
+        return await self.call(job, "start", **said)
+
+    async def started(self, environment: str = "staging") -> tuple[Deploy, dict[str, Any]]:
+        """A deploy whose command is allowed to run, its status written and confirmed."""
+        deploy = await self.deployment(environment)
+        job = await self.claimed()
+        status, answer = await self.start(job)
+        assert (status, answer["answer"]) == (200, "yes"), answer
+        return await self.get(deploy), job
+
+    async def finish(self, job: dict[str, Any], ended_by: str = "exit", **body: Any) -> tuple[int, Any]:
+        said = {"ended_by": ended_by, "started": True, "ended_at": "2026-01-01T00:00:00Z", "exit_code": 0, **body}
+        return await self.call(job, "finish", **said)
+
+    async def log(self, job: dict[str, Any], offset: int, data: bytes) -> tuple[int, Any]:
+        path = f"/api/0/runner/deploys/{job['id']}/log?offset={offset}&codec=identity"
+        return await self.post(path, job["lease"], data=data)
+
+
+def settings() -> Settings:
+    return Settings(
+        host="127.0.0.1",
+        port=0,
+        url="https://kedge.test",
+        data=Path("/nonexistent"),
+        database_url="",
+        apps_path=None,
+        apps_text=CONFIG,
+        accounts=(),
+        secret_keys=("k" * 32,),
+        admin_token=ADMIN_TOKEN,
+        runner_token=RUNNER_TOKEN,
+        anonymous_read=False,
+        inbound="none",
+        github=None,
+        network=Network(),
+    )
+
+
+@asynccontextmanager
+async def rig_on(stores: Stores) -> AsyncIterator[Rig]:
+    """A rig on these stores, up for long enough that things may expire."""
+    clock = [1_800_000_000_000]
+    provider = MemoryProvider()
+    ctx = Context(
+        stores=stores,
+        providers={"github": provider},
+        url="https://kedge.test",
+        lease_key=b"k" * 32,
+        now=lambda: clock[0],
+    )
+    await reload.put_in_force(ctx, CONFIG)
+    clock[0] += 120_000
+    app = web.Application(middlewares=[errors, wire_version], client_max_size=2 << 20)
+    app[CONTEXT] = ctx
+    app[SETTINGS] = settings()
+    app.add_routes(runner_api.routes())
+    server = TestServer(app, handler_cancellation=True)
+    async with TestClient(server) as client:
+        yield Rig(ctx, provider, client, clock)
