@@ -86,9 +86,9 @@ class _App:
         return AppConfig(name, via, self._repository(items.get("repository"), via), environments, self.node.line)
 
     def _name(self) -> str:
-        owner, _, name = self.key.rpartition("/")
+        name = self.key.rpartition("/")[2]
         repository = _REPOSITORY.fullmatch(self.key)
-        if not _APP_NAME.fullmatch(name) or (owner and not repository):
+        if not _APP_NAME.fullmatch(name) or ("/" in self.key and not repository):
             lower = name.lower()
             way_on = f"; write {lower}: {{repository: {self.key}}}" if repository and _APP_NAME.fullmatch(lower) else ""
             what = "an app is named [a-z0-9][a-z0-9._-]{0,62}, or owner/name after its repository"

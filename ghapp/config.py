@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 from ghapp.apps import parse
 from ghapp.config_github import GitHubSettings, github_settings
@@ -107,34 +107,27 @@ def load(environ: Mapping[str, str]) -> Settings:
     data = env.folder("KEDGE_DATA", "~/.local/share/kedge", Path.home).absolute()
     inbound = env.choice("KEDGE_INBOUND", "webhooks", "none")
     apps_path, apps_text = _apps_source(env)
-    apps = _apps(env, apps_path, apps_text)
-    url = _url(env, host, port)
-    database_url = _database_url(env, data, ephemeral=ephemeral)
-    accounts = env.names("KEDGE_ACCOUNTS", _ACCOUNT.fullmatch, "the name of a GitHub account")
-    admin_token, runner_token = _tokens(env)
-    anonymous_read = env.flag("KEDGE_ANONYMOUS_READ")
-    github = github_settings(env, required=any(app.via == "github" for app in apps), webhooks=inbound == "webhooks")
-    network = env.network(lambda path: Path(path).is_file())
-    secret_keys = _secret_keys(env, data, ephemeral=ephemeral)
-    env.finish()
-    return Settings(
+    via_github = any(app.via == "github" for app in _apps(env, apps_path, apps_text))
+    settings = Settings(
         host=host,
         port=port,
-        url=url,
+        url=_url(env, host, port),
         data=data,
-        database_url=database_url,
+        database_url=_database_url(env, data, ephemeral=ephemeral),
         apps_path=apps_path,
         apps_text=apps_text,
-        accounts=accounts,
-        secret_keys=secret_keys,
-        admin_token=admin_token,
-        runner_token=runner_token,
-        anonymous_read=anonymous_read,
-        inbound=cast(Literal["webhooks", "none"], inbound),
-        github=github,
-        network=network,
+        accounts=env.names("KEDGE_ACCOUNTS", _ACCOUNT.fullmatch, "the name of a GitHub account"),
+        admin_token=env.secret("KEDGE_ADMIN_TOKEN", SHORTEST_TOKEN),
+        runner_token=_runner_token(env),
+        anonymous_read=env.flag("KEDGE_ANONYMOUS_READ"),
+        inbound="webhooks" if inbound == "webhooks" else "none",
+        github=github_settings(env, required=via_github, webhooks=inbound == "webhooks"),
+        network=env.network(lambda path: Path(path).is_file()),
+        secret_keys=_secret_keys(env, data, ephemeral=ephemeral),
         warnings=tuple(env.warnings),
     )
+    env.finish()
+    return settings
 
 
 def read_apps(settings: Settings) -> str:
@@ -216,11 +209,11 @@ def _database_url(env: Environment, data: Path, *, ephemeral: bool) -> str:
     return url
 
 
-def _tokens(env: Environment) -> tuple[str, str]:
-    admin, runner = env.secret("KEDGE_ADMIN_TOKEN", SHORTEST_TOKEN), env.secret("KEDGE_RUNNER_TOKEN", SHORTEST_TOKEN)
-    if admin and admin == runner:
+def _runner_token(env: Environment) -> str:
+    token = env.secret("KEDGE_RUNNER_TOKEN", SHORTEST_TOKEN)
+    if token and token == env.text("KEDGE_ADMIN_TOKEN"):
         env.wrong("KEDGE_ADMIN_TOKEN and KEDGE_RUNNER_TOKEN must differ: a runner may not act as the admin.")
-    return admin, runner
+    return token
 
 
 def _secret_keys(env: Environment, data: Path, *, ephemeral: bool) -> tuple[str, ...]:
