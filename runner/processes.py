@@ -25,6 +25,10 @@ QUIET_SCANS = 3
 """Empty scans in a row that mean "nothing is left": a process that forks and exits can slip through one."""
 
 
+BURST = 200
+"""Looks at what lost its parent before one at all processes."""
+
+
 class LaunchFailed(Exception):
     """No supervisor runs for this entry."""
 
@@ -162,37 +166,53 @@ async def sweep(deploy_id: str, started: Started | None = None) -> tuple[Left, .
     `started` (another user's environment cannot be read), or descends from such a process.
     """
     deadline = time.monotonic() + SWEEP_S
+    mark = f"KEDGE_DEPLOY_ID={deploy_id}".encode()
     known: dict[int, int] = {}
     quiet = 0
     while quiet < QUIET_SCANS:
-        found = _belonging(deploy_id, started, known)
+        fleeting = _kill_orphans(mark)
+        found = _belonging(mark, started, known)
         if found and time.monotonic() >= deadline:
             return tuple(Left(pid=process.pid, comm=process.comm) for process in found)
         known = {process.pid: process.start_ticks for process in found}
         reached = sum(map(_kill, found))
-        quiet = 0 if found else quiet + 1
+        quiet = 0 if found or fleeting else quiet + 1
         await asyncio.sleep(0.001 if reached else 0.05)
     return ()
 
 
-def _belonging(deploy_id: str, started: Started | None, known: dict[int, int]) -> list[procfs.Process]:
+def _kill_orphans(mark: bytes) -> int:
+    """Kill what forks and exits faster than all of /proc can be read: its orphans are adopted above us, or by us."""
+    adopters = procfs.ancestors(os.getpid())
+    seen = set(adopters)
+    if mark in procfs.environ(os.getpid()):  # see _belonging
+        seen.update(procfs.children(os.getpid()))
+    killed = 0
+    for _ in range(BURST):
+        new = {pid for adopter in adopters for pid in procfs.children(adopter)} - seen
+        seen |= new
+        killed += sum(procfs.kill_marked(pid, mark) for pid in new)
+    return killed
+
+
+def _belonging(mark: bytes, started: Started | None, known: dict[int, int]) -> list[procfs.Process]:
     """The living processes of a deploy; `known` (pid: start) were found before, perhaps below one that is dead now.
 
-    Never this runner or what it started: a runner may itself have been restarted by a deploy.
+    Not this runner with what it started, should it have been restarted by that very deploy.
     """
     table = procfs.table()
-    mark = f"KEDGE_DEPLOY_ID={deploy_id}".encode()
     session = _session(started, table)
-    own = {os.getpid()} | {process.pid for process in procfs.descendants({os.getpid()}, table)}
-    marked = {
+    found = {
         process.pid
         for process in table.values()
         if process.session == session
         or known.get(process.pid) == process.start_ticks
         or mark in procfs.environ(process.pid)
-    } - own
-    below = {process.pid for process in procfs.descendants(marked, table)} - own
-    return [table[pid] for pid in marked | below if table[pid].alive]
+    }
+    found |= {process.pid for process in procfs.descendants(found, table)}
+    if os.getpid() in found:
+        found -= {os.getpid()} | {process.pid for process in procfs.descendants({os.getpid()}, table)}
+    return [table[pid] for pid in found if table[pid].alive]
 
 
 def _session(started: Started | None, table: procfs.Table) -> int | None:

@@ -51,6 +51,26 @@ def table() -> Table:
     return {process.pid: process for process in map(read, pids) if process is not None}
 
 
+def children(pid: int) -> list[int]:
+    """The pids directly below a process (of one thread), zombies too; much faster than the whole table.
+
+    Empty where the kernel has no such list: proc_tid_children(5), CONFIG_PROC_CHILDREN.
+    """
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_bytes().split()]
+    except OSError:
+        return []
+
+
+def ancestors(pid: int) -> list[int]:
+    """The process, its parent, and so on."""
+    line: list[int] = []
+    while pid and (process := read(pid)) is not None:
+        line.append(pid)
+        pid = process.ppid
+    return line
+
+
 def descendants(roots: set[int], processes: Table) -> list[Process]:
     """All that descend from the roots, without these, parents before children."""
     children: dict[int, list[Process]] = {}
@@ -82,6 +102,23 @@ def send(pid: int, start_ticks: int, signum: int) -> bool:
             return False
         signal.pidfd_send_signal(fd, signum)
     except ProcessLookupError:
+        return False
+    finally:
+        os.close(fd)
+    return True
+
+
+def kill_marked(pid: int, mark: bytes) -> bool:
+    """Kill a process if its environment contains the mark; whether it did. Faster than read and send."""
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
+    try:
+        if mark not in environ(pid):
+            return False
+        signal.pidfd_send_signal(fd, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
         return False
     finally:
         os.close(fd)

@@ -13,10 +13,8 @@ from pathlib import Path
 PIPE_BYTES = 1 << 20
 """Largest pipe an ordinary user may ask for: pipe(7), /proc/sys/fs/pipe-max-size."""
 
-RETRY_S = 1.0
-"""How long to drop output before the disk is tried again."""
-
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG})
+CANNOT_SPLICE = frozenset({errno.EINVAL, errno.ENOSYS})
 
 
 class Spool:
@@ -35,26 +33,25 @@ class Spool:
         self.dropped = 0
         self.eof = False
         self._gap = 0
-        self._retry_at = 0.0
         self._splice = True
 
     def started(self) -> None:
         """The command has its end of the pipe: close ours, or the pipe never ends."""
         os.close(self.writer)
 
-    def pump(self, now: float) -> int:
-        """Move what is there, up to a pipeful; returns how much (0: nothing, or the end). `now` in seconds."""
+    def pump(self) -> int:
+        """Move what is there, up to a pipeful; returns how many bytes (0: there was nothing, or the end)."""
         try:
-            moved = self._move(now)
+            moved = self._move()
         except BlockingIOError:
             return 0
         self.eof = moved == 0
         return moved
 
-    def drain(self, now: float) -> None:
+    def drain(self) -> None:
         """Move what the pipe holds at this moment, and no more: a daemon may write for ever."""
         waiting = int.from_bytes(fcntl.ioctl(self.pipe, termios.FIONREAD, bytes(4)), "little")
-        while waiting > 0 and (moved := self.pump(now)):
+        while waiting > 0 and (moved := self.pump()):
             waiting -= moved
 
     def close(self) -> None:
@@ -69,32 +66,19 @@ class Spool:
         while os.read(self.pipe, PIPE_BYTES):
             pass
 
-    def _move(self, now: float) -> int:
-        if self._gap:
-            return self._move_into_full(now)
-        if self._splice:
+    def _move(self) -> int:
+        if self._splice and not self._gap:
             try:
                 moved = os.splice(self.pipe, self._file, PIPE_BYTES, offset_dst=self.end, flags=os.SPLICE_F_NONBLOCK)
             except OSError as error:
-                if error.errno in FULL:
-                    return self._move_into_full(now)
-                if error.errno not in (errno.EINVAL, errno.ENOSYS):
+                if error.errno not in FULL | CANNOT_SPLICE:
                     raise
-                self._splice = False  # not on this file system
+                self._splice = error.errno in FULL
             else:
                 self.end += moved
                 return moved
         data = os.read(self.pipe, PIPE_BYTES)
         self._append(data)
-        return len(data)
-
-    def _move_into_full(self, now: float) -> int:
-        data = os.read(self.pipe, PIPE_BYTES)
-        if now >= self._retry_at:
-            self._retry_at = now + RETRY_S
-            self._append(data)
-        else:
-            self._lose(len(data))
         return len(data)
 
     def _append(self, data: bytes) -> None:
@@ -103,13 +87,9 @@ class Spool:
         written = self._write(mark + data)
         if written >= len(mark):
             self._gap = 0
-            self._lose(len(mark) + len(data) - written)
-        else:
-            self._lose(len(data))
-
-    def _lose(self, count: int) -> None:
-        self.dropped += count
-        self._gap += count
+        lost = min(len(data), len(mark) + len(data) - written)
+        self.dropped += lost
+        self._gap += lost
 
     def _write(self, data: bytes) -> int:
         written = 0
