@@ -1,8 +1,8 @@
 #!/bin/sh
-# deploy.sh ENV SHA: bring the site of this checkout to $KEDGE_TARGET/ENV.
+# deploy.sh ENV SHA: bring the site of this checkout to $DEPLOY_TARGET/ENV.
 #
 # Every release has a folder of its own; the link `current` names the one that is live. A web server
-# would have $KEDGE_TARGET/ENV/current as its root.
+# would have $DEPLOY_TARGET/ENV/current as its root.
 set -eu
 
 say() { echo "$*"; sleep 0.15; }
@@ -11,10 +11,10 @@ fail() { echo "deploy.sh: $*" >&2; exit 1; }
 [ $# -eq 2 ] || fail "usage: deploy.sh ENV SHA"
 env=$1
 sha=$2
-[ -n "${KEDGE_TARGET:-}" ] || fail "KEDGE_TARGET is not set; it must name the folder to deploy to"
-[ -d "$KEDGE_TARGET" ] || fail "the target folder $KEDGE_TARGET does not exist; create it, or set KEDGE_TARGET"
+[ -n "${DEPLOY_TARGET:-}" ] || fail "DEPLOY_TARGET is not set; it must name the folder to deploy to"
+[ -d "$DEPLOY_TARGET" ] || fail "the target folder $DEPLOY_TARGET does not exist; create it, or set DEPLOY_TARGET"
 
-home=$KEDGE_TARGET/$env
+home=$DEPLOY_TARGET/$env
 release=$home/releases/$sha
 
 say "deploying $sha to $env"
