@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 
 import aiohttp
 import jwt
@@ -14,27 +13,15 @@ from jwt.types import Options
 from ghapp.core.values import Repository
 from ghapp.vcs.base import Forbidden, NotFound, Refused, RepoToken, Unauthorized, Unavailable
 from ghapp.vcs.github_app import GitHubApp
+from tests.integration.github.app_answers import ALL, START, Clock, installation, minted, repo
 from tests.integration.github.stand_in import Asked, Reply, StandIn, error
 
 KEY = rsa.generate_private_key(65537, 2048)
 PEM = KEY.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()).decode()
-START = 1_714_557_600_000  # 2024-05-01T10:00:00Z
 HELLO = Repository(42, "o/hello", "https://github.com/o/hello.git")
 INSTALLED = "GET /repos/o/hello/installation"
 MINT = "POST /app/installations/9/access_tokens"
-ALL = {"contents": "read", "statuses": "read", "checks": "read", "deployments": "write", "metadata": "read"}
 NEEDED = {"contents": "read", "statuses": "read", "checks": "read", "deployments": "write"}
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> int:
-        return self.now
-
-    def later(self, minutes: float) -> None:
-        self.now += int(minutes * 60_000)
 
 
 @pytest.fixture
@@ -47,26 +34,6 @@ async def app(github: StandIn, session: aiohttp.ClientSession, clock: Clock) -> 
     app = GitHubApp(session, app_id=7, private_key=PEM, api_url=github.url, clock=clock)
     yield app
     await app.close()
-
-
-def installation(id: int = 9, **changed: object) -> dict[str, object]:
-    account = {"login": "o", "id": 1, "type": "Organization"}
-    return {"id": id, "account": account, "permissions": ALL, "suspended_at": None, **changed}
-
-
-def minted(token: str, clock: Clock, minutes: float = 60) -> Reply:
-    ends = datetime.fromtimestamp(clock.now / 1000 + minutes * 60, UTC)
-    return Reply({"token": token, "expires_at": ends.strftime("%Y-%m-%dT%H:%M:%SZ"), "permissions": {}}, 201)
-
-
-def repo(name: str, id: int = 42) -> dict[str, object]:
-    return {
-        "id": id,
-        "full_name": name,
-        "clone_url": f"https://github.com/{name}.git",
-        "default_branch": "main",
-        "private": True,
-    }
 
 
 def asked_to_mint(github: StandIn) -> list[Asked]:
