@@ -46,6 +46,16 @@ class Child:
         """Its exit code, once it has ended."""
         return self._process.returncode if self._process else None
 
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    async def wait(self) -> int:
+        """Until it has ended; its exit code."""
+        if self._process is None:
+            raise RuntimeError(f"{self.name} was not started")
+        return await self._process.wait()
+
     async def stop(self, patience_s: float) -> None:
         """Ask it to end, ask again, then make it end."""
         process = self._process
