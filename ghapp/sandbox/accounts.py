@@ -10,13 +10,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from . import render
 from .state import ROLES, Account, App, Installation, Json, Repository, Token, type_of_account
-from .world import HEARD_WITH, Unknown, World
+from .world import HEARD_WITH, World
 
 # What Kedge asks for when it is installed, and what it needs for teams.
 KEDGE_PERMISSIONS = {
     "metadata": "read",
     "contents": "read",
-    "statuses": "write",
+    "statuses": "read",
     "checks": "read",
     "deployments": "write",
     "members": "read",
@@ -64,9 +64,9 @@ def add_team(world: World, organization: str, slug: str, members: Iterable[str])
 
 
 def set_permission(world: World, repo: Repository, login: str, role: str) -> None:
-    """Give an account one of ROLES in a repository. Raises Unknown for another role."""
+    """Give an account one of ROLES in a repository. Raises ValueError for another role."""
     if role not in ROLES:
-        raise Unknown(f"no permission {role!r}; there are: {', '.join(ROLES)}")
+        raise ValueError(f"no permission {role!r}; there are: {', '.join(ROLES)}")
     who = add_person(world, login)
     world.state.collaborators[(repo.id, who.login.lower())] = role
 
@@ -149,8 +149,10 @@ def install(
     world: World, app_id: int, repositories: Iterable[Repository], permissions: Mapping[str, str] | None = None
 ) -> Installation:
     """Install an App on repositories of one account, or add them to its installation there.
-    `permissions` are what the account granted: by default all that the App asks for."""
+    `permissions` are what the account granted: by default all that the App asks for. Raises ValueError."""
     app, chosen = world.app(app_id), list(repositories)
+    if len({repo.owner.id for repo in chosen}) != 1:
+        raise ValueError("name the repositories of one account; each account has an installation of its own")
     account = chosen[0].owner
     known = next(
         (i for i in world.state.installations.values() if (i.app_id, i.account.id) == (app_id, account.id)), None

@@ -18,7 +18,7 @@ from .state import (
     latest_runs,
     suite_state,
 )
-from .world import Unknown, World
+from .world import World
 
 STATUS_STATES = ("error", "failure", "pending", "success")
 RUN_STATUSES = ("queued", "in_progress", "completed", "waiting", "requested", "pending")
@@ -46,9 +46,9 @@ def set_status(
     description: str | None = None,
     target_url: str | None = None,
 ) -> CommitStatus:
-    """Report a commit status. Raises Unknown for another state than STATUS_STATES."""
+    """Report a commit status. Raises ValueError for another state than STATUS_STATES."""
     if state not in STATUS_STATES:
-        raise Unknown(f"no commit status {state!r}; there are: {', '.join(STATUS_STATES)}")
+        raise ValueError(f"no commit status {state!r}; there are: {', '.join(STATUS_STATES)}")
     status_id, at = next(world.state.ids.status), world.clock()
     made = CommitStatus(status_id, repo.id, sha, context, state, description, target_url, creator, at)
     known = world.state.checks_of(repo, sha)
@@ -193,10 +193,10 @@ def _emit_run(world: World, repo: Repository, run: CheckRun, app: App, action: s
 
 def set_run(world: World, repo: Repository, sha: str, name: str, state: str, app_slug: str) -> CheckRun:
     """Report one state of a check: a status of RUN_STATUSES or one of CONCLUSIONS. A run of this name
-    that is not completed is brought there, else a new one is made. Raises Unknown for other states."""
+    that is not completed is brought there, else a new one is made. Raises ValueError for other states."""
     if state not in (*RUN_STATUSES, *CONCLUSIONS) or state == "completed":
         known = [*(name for name in RUN_STATUSES if name != "completed"), *CONCLUSIONS]
-        raise Unknown(f"no check run state {state!r}; there are: {', '.join(known)}")
+        raise ValueError(f"no check run state {state!r}; there are: {', '.join(known)}")
     app = add_service(world, app_slug)
     report = RunReport(conclusion=state) if state in CONCLUSIONS else RunReport(status=state)
     runs = latest_runs(world.state.checks_of(repo, sha))

@@ -66,7 +66,7 @@ def _broken(request: web.Request) -> web.StreamResponse:
 
 async def _recorded_body(request: web.Request) -> Any:
     """JSON where it is JSON; what git sends is not kept."""
-    if not request.can_read_body or not request.content_type.endswith("json"):
+    if not request.can_read_body or request.content_type.startswith("application/x-git"):
         return None
     text = await request.text()
     try:

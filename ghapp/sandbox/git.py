@@ -65,6 +65,7 @@ class Git:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._commits: dict[tuple[str, str], Commit] = {}  # seen once; commits do not change
         root.mkdir(parents=True, exist_ok=True)
 
     def path(self, full_name: str) -> Path:
@@ -91,6 +92,8 @@ class Git:
 
     def resolve(self, full_name: str, ref: str) -> str | None:
         """The commit that a branch, tag or (shortened) sha names, None when there is none."""
+        if (full_name, ref) in self._commits:
+            return ref
         if not ref or _NOT_A_NAME.search(ref):
             return None
         for name in (ref, f"heads/{ref}"):
@@ -127,7 +130,11 @@ class Git:
         return [_commit(record) for record in out.decode(errors="replace").split("\x1e") if record.strip()]
 
     def commit(self, full_name: str, sha: str) -> Commit:
-        return self.log(full_name, sha, "-1")[0]
+        """A commit by its whole sha."""
+        key = full_name, sha
+        if key not in self._commits:
+            self._commits[key] = self.log(full_name, sha, "-1")[0]
+        return self._commits[key]
 
     def touched(self, full_name: str, sha: str) -> dict[str, list[str]]:
         """Paths a commit added, removed and modified, by these words."""

@@ -97,6 +97,12 @@ class Call:
             raise Refused(422, f"No commit found for SHA: {ref}")
         return sha
 
+    def sha(self, value: str) -> str:
+        """A commit that must be named by its whole sha. Raises Refused(422)."""
+        if not re.fullmatch(r"[0-9a-f]{40}", value):
+            raise Refused(422, f"No commit found for SHA: {value}")
+        return self.resolve(value)
+
     def text(self, name: str, default: str = "") -> str:
         """A string of the body. Raises Refused(422) for another type."""
         value = self.body.get(name)

@@ -24,7 +24,7 @@ def list_statuses(call: Call) -> Reply:
 
 def create_status(call: Call) -> Reply:
     """https://docs.github.com/en/rest/commits/statuses#create-a-commit-status"""
-    sha, state = call.resolve(call.names["sha"]), call.needed("state")
+    sha, state = call.sha(call.names["sha"]), call.needed("state")
     description = call.text("description")
     if state not in checks.STATUS_STATES:
         raise invalid("Status", "state", "is not included in the list")
@@ -94,7 +94,7 @@ def create_run(call: Call) -> Reply:
     app, name = call.actor.app, call.needed("name")
     if app is None:
         raise Refused(403, "You must authenticate via a GitHub App.")
-    sha, report = call.resolve(call.needed("head_sha")), _report(call)
+    sha, report = call.sha(call.needed("head_sha")), _report(call)
     return Reply(_run(call, checks.create_run(call.world, call.repository, sha, name, app, report)), 201)
 
 

@@ -230,7 +230,8 @@ async def test_bad_requests_are_refused_in_githubs_shape(rig: Rig) -> None:
         (await rig.call("GET", f"{R}/branches/nope", token), 404),
         (await rig.call("GET", f"{R}/compare/main...nope", token), 404),
         (await rig.call("GET", f"{R}/contents/nope", token), 404),
-        (await rig.call("POST", f"{R}/statuses/main", token, json={"state": "green"}), 422),
+        (await rig.call("POST", f"{R}/statuses/main", token, json={"state": "success"}), 422),
+        (await rig.call("POST", f"{R}/statuses/{rig.gh.sha(REPO)}", token, json={"state": "green"}), 422),
         (await rig.call("POST", f"{R}/check-runs", token, json={"name": "x"}), 422),
     ]
     for answer, status in cases:
