@@ -10,18 +10,12 @@ from pathlib import Path
 
 from ghapp import logs
 from ghapp.config import SETTINGS, load
-from ghapp.core.settings import SettingsError
+from ghapp.core.settings import SettingsError, help_text
 from ghapp.store.base import StoreError
 from ghapp.store.stores import open_stores
 
 #: Wrong usage or settings, as argparse has it.
 EXIT_USAGE = 2
-
-
-def _settings_help() -> str:
-    width = max(len(setting.name) for setting in SETTINGS)
-    lines = [f"  {setting.name:{width}}  {setting.help} [{setting.default}]" for setting in SETTINGS]
-    return "settings (environment variables):\n" + "\n".join(lines)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -39,7 +33,7 @@ def _parser() -> argparse.ArgumentParser:
             name,
             help=does,
             description=f"{does[0].upper()}{does[1:]}.",
-            epilog=_settings_help(),
+            epilog=help_text(SETTINGS),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
     demo = commands.add_parser(
