@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from . import render
-from .state import ROLES, Account, App, Installation, Json, Repository, Token, type_of_account
+from .state import ROLES, Account, App, Installation, Json, Repository, Token, AccountType
 from .world import HEARD_WITH, World
 
 # What Kedge asks for when it is installed, and what it needs for teams.
@@ -34,7 +34,7 @@ class AppKeys:
     webhook_secret: str = field(repr=False)
 
 
-def add_account(world: World, login: str, kind: type_of_account) -> Account:
+def add_account(world: World, login: str, kind: AccountType) -> Account:
     """The account of this name, made when it is new."""
     known = world.state.account(login)
     if known:

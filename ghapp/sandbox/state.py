@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Literal
 
-type_of_account = Literal["User", "Bot", "Organization"]
+AccountType = Literal["User", "Bot", "Organization"]
 Json = dict[str, Any]
 
 # What a repository role may do, weakest first (https://docs.github.com/en/organizations/
@@ -19,7 +19,7 @@ LEVELS = ("none", "read", "write", "admin")
 class Account:
     id: int
     login: str
-    type: type_of_account
+    type: AccountType
     created_at: int
 
 
