@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from . import render
-from .state import ROLES, Account, App, Installation, Json, Repository, Token, AccountType
+from .state import ROLES, Account, AccountType, App, Installation, Json, Repository, Token
 from .world import HEARD_WITH, World
 
 # What Kedge asks for when it is installed, and what it needs for teams.
