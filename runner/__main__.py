@@ -23,16 +23,19 @@ from runner.tools import Tools
 from runner.workspace import Workspaces
 
 PR_SET_DUMPABLE = 4
-"""prctl(2): without it a command of the same user reads this process's environment, and with it the token."""
+"""prctl(2)."""
+
+ABOUT = """\
+Claims deploys from a Kedge app and executes them on this machine. It is set up by
+environment variables only. SIGTERM lets running deploys end and takes nothing new;
+a second one leaves at once: the commands go on, and the next start takes them up."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code: 0 stopped, 1 left in a hurry with commands running, 2 cannot work like this."""
     parser = argparse.ArgumentParser(
         prog="python -m runner",
-        description="Claims deploys from a Kedge app and executes them on this machine. It is set up by environment "
-        "variables only; SIGTERM lets running deploys end, a second one leaves at once (the commands go on, and the "
-        "next start takes them up again).",
+        description=ABOUT,
         epilog="environment variables:\n" + help_text(config.SETTINGS),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -41,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = config.load(os.environ)
         with lock_workdir(settings.workdir):
-            _harden()
+            harden()
             return asyncio.run(_run(settings))
     except (SettingsError, WorkdirBusy) as error:
         print(error, file=sys.stderr)
@@ -110,7 +113,8 @@ def _log_to_stderr() -> None:
     )
 
 
-def _harden() -> None:
+def harden() -> None:
+    """Let no other process of this user read this one's memory or environment."""
     ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 

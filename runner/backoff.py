@@ -15,6 +15,7 @@ class Pace:
     small_chunks_s: float = 0.1
     beat_apart_s: float = 1.0
     sweep_again_s: float = 10.0
+    claim_wait_s: float = 25.0
 
 
 class Backoff:

@@ -140,7 +140,7 @@ class AppClient:
             ) as response:
                 raw = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unanswered(f"The app at {self._url} does not answer: {error or type(error).__name__}.") from None
+            raise Unanswered(f"The app at {self._url} does not answer: {str(error) or type(error).__name__}.") from None
         if response.status in (200, 201, 204):
             _same_version(response.headers.get(wire.WIRE_HEADER))
             return response.status, raw

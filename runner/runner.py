@@ -23,9 +23,6 @@ log = structlog.get_logger()
 REBOOTED = "The runner's machine was restarted while it ran; how far it came is not known."
 NEVER_RAN = "The runner was restarted before the command began; nothing ran."
 
-WAIT_S = 25.0
-"""How long the app may hold a claim's answer back."""
-
 
 async def run(tools: Tools, slots: int, stopping: asyncio.Event) -> None:
     """Deploy until ``stopping`` is set and every deploy that was begun has ended.
@@ -99,7 +96,7 @@ def _claim(tools: Tools, claim_id: str) -> wire.Claim:
         labels=list(tools.labels),
         apps=None if tools.apps is None else list(tools.apps),
         boot_id=journal.boot_id(),
-        wait_s=WAIT_S,
+        wait_s=tools.pace.claim_wait_s,
         version=tools.version,
     )
 

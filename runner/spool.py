@@ -29,7 +29,7 @@ class Spool:
         os.set_blocking(self.pipe, False)
         with contextlib.suppress(PermissionError):  # the user's share of pipe pages is used up: a small one does
             fcntl.fcntl(self.pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-        self.end = 0
+        self.end = os.fstat(self._file).st_size  # the runner has written how it prepared
         self.dropped = 0
         self.eof = False
         self._gap = 0
