@@ -142,7 +142,7 @@ async def close(
         blockers=blockers,
         own_blockers=(),
         ready_at=None,
-        checks_since=None,
+        checks_until=None,
         lost_since=None,
         **{"ended_at": now, **facts},
     )

@@ -104,6 +104,15 @@ class Report:
     checks: Sequence[Check]
 
 
+def _only_checks(report: Report) -> bool:
+    return all(blocker.kind is BlockerKind.CHECKS for blocker in report.blockers)
+
+
+def _forced_since(deploy: Deploy, report: Report) -> bool:
+    """Did somebody pass the checks after the runner was given the job?"""
+    return _only_checks(report) and bool(deploy.forced & {"checks", "all"})
+
+
 async def hold(tx: Tx, ctx: Context, deploy_id: int, lease: str, report: Report) -> Deploy:
     """The gate is closed for now. Ready at once if events came in since; soon if the fetch was the stale side."""
     deploy = await leased(tx, deploy_id, lease)
@@ -113,7 +122,7 @@ async def hold(tx: Tx, ctx: Context, deploy_id: int, lease: str, report: Report)
     told = await checks.newest(tx, deploy.repository_id, deploy.sha)
     stale = bool(evaluate(report.checks, policy_of(ctx, deploy), told).stale)
     holds = deploy.stale_holds + 1 if stale else 0
-    if newer:
+    if newer or _forced_since(deploy, report):
         ready_at = now
     elif stale and holds <= len(STALE_RETRY_MS):
         ready_at = now + STALE_RETRY_MS[holds - 1]
@@ -125,8 +134,8 @@ async def hold(tx: Tx, ctx: Context, deploy_id: int, lease: str, report: Report)
 async def reject(tx: Tx, ctx: Context, deploy_id: int, lease: str, report: Report) -> Deploy:
     """The gate refuses. Events that came in since and disagree put the deploy back in line instead."""
     deploy = await leased(tx, deploy_id, lease)
-    gated = ""
-    if all(blocker.kind is BlockerKind.CHECKS for blocker in report.blockers):
+    gated = "disagree" if _forced_since(deploy, report) else ""
+    if _only_checks(report):
         newer = await checks.newest(tx, deploy.repository_id, deploy.sha, after=report.check_counter)
         if newer and not agree(report.checks, newer, policy_of(ctx, deploy)).failed:
             gated = "disagree"
@@ -177,7 +186,7 @@ async def _start_verdict(tx: Tx, ctx: Context, deploy: Deploy, check_counter: in
 async def _run(tx: Tx, ctx: Context, deploy: Deploy) -> Started:
     now = ctx.now()
     await deploys.save(
-        tx, deploy.id, state=State.RUNNING, started_at=now, blockers=(), own_blockers=(), checks_since=None
+        tx, deploy.id, state=State.RUNNING, started_at=now, blockers=(), own_blockers=(), checks_until=None
     )
     await events.record(tx, now, "started", who=deploy.runner, deploy=deploy.id)
     running = await deploys.get(tx, deploy.id) or deploy

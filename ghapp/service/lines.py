@@ -61,10 +61,10 @@ async def settle(tx: Tx, ctx: Context, environment_id: int) -> None:
     for deploy, place in await places_in(tx, ctx, environment_id):
         ready_at = (deploy.ready_at or now) if place.next else None
         alone = place.next and {blocker.kind for blocker in place.blockers} == {BlockerKind.CHECKS}
-        checks_since = (deploy.checks_since or now) if alone else None
-        same = (place.blockers, ready_at, checks_since) == (deploy.blockers, deploy.ready_at, deploy.checks_since)
+        checks_until = (deploy.checks_until or now + deploy.config.checks_timeout_s * 1000) if alone else None
+        same = (place.blockers, ready_at, checks_until) == (deploy.blockers, deploy.ready_at, deploy.checks_until)
         if not same:
-            await deploys.save(tx, deploy.id, blockers=place.blockers, ready_at=ready_at, checks_since=checks_since)
+            await deploys.save(tx, deploy.id, blockers=place.blockers, ready_at=ready_at, checks_until=checks_until)
         await statuses.want(tx, ctx, deploy, statuses.waiting_status(ctx, deploy, place.blockers))
 
 

@@ -65,18 +65,17 @@ async def expire_locks(ctx: Context) -> None:
 async def time_out_checks(ctx: Context) -> None:
     """Deploys for which checks were the only blocker for longer than ``checks_timeout`` are rejected."""
     now = ctx.now()
-    for deploy in await ctx.stores.main.read(deploys.waiting_for_checks):
-        if (deploy.checks_since or now) + deploy.config.checks_timeout_s * 1000 <= now:
-            await ctx.decide(lambda tx, one=deploy.id: _time_out_checks(tx, ctx, one))  # type: ignore[misc]
+    for deploy in await ctx.stores.main.read(lambda tx: deploys.checks_timed_out(tx, now)):
+        await ctx.decide(lambda tx, one=deploy.id: _time_out_checks(tx, ctx, one))  # type: ignore[misc]
 
 
 async def _time_out_checks(tx: Tx, ctx: Context, deploy_id: int) -> None:
     deploy = await acting.held(tx, deploy_id)
-    if deploy.checks_since is None or states.step(states.Event.CHECKS_TIMEOUT, facts_of(deploy)).to is None:
+    over = deploy.checks_until is not None and deploy.checks_until <= ctx.now()
+    if not over or states.step(states.Event.CHECKS_TIMEOUT, facts_of(deploy)).to is None:
         return
     waiting_for = [blocker.message for blocker in deploy.blockers if blocker.kind is BlockerKind.CHECKS]
-    waited_s = (ctx.now() - deploy.checks_since) / 1000
-    reason = sentences.checks_timed_out(waited_s, waiting_for)
+    reason = sentences.checks_timed_out(deploy.config.checks_timeout_s, waiting_for)
     await asking.end(tx, ctx, deploy, State.REJECTED, reason=reason, blockers=deploy.blockers)
 
 

@@ -42,7 +42,7 @@ class Deploy:
     front_at: int | None
     forced_by: str | None
     forced: frozenset[str]
-    checks_since: int | None
+    checks_until: int | None
     stale_holds: int
     claims: int
     claim_id: str | None
@@ -230,9 +230,9 @@ async def leases_ended(tx: Tx, now: int) -> list[Deploy]:
     return [_deploy(row) for row in rows]
 
 
-async def waiting_for_checks(tx: Tx) -> list[Deploy]:
-    """Queued deploys of which checks are the only blocker."""
-    rows = await tx.all(_SELECT + "WHERE d.state = 'queued' AND d.checks_since IS NOT NULL")
+async def checks_timed_out(tx: Tx, now: int) -> list[Deploy]:
+    """Queued deploys of which checks have been the only blocker for their ``checks_timeout``."""
+    rows = await tx.all(_SELECT + "WHERE d.state = 'queued' AND d.checks_until <= :now", now=now)
     return [_deploy(row) for row in rows]
 
 

@@ -50,7 +50,7 @@ CREATE TABLE deploys (
   front_at BIGINT,                    -- put to the front of the line
   forced_by TEXT,
   forced TEXT NOT NULL DEFAULT '[]',
-  checks_since BIGINT,                -- checks have been its only blocker since
+  checks_until BIGINT,                -- checks are its only blocker; then it is rejected
   stale_holds BIGINT NOT NULL DEFAULT 0,
 
   claims BIGINT NOT NULL DEFAULT 0,
@@ -92,7 +92,7 @@ CREATE UNIQUE INDEX deploys_active ON deploys (environment_id) WHERE state IN ('
 CREATE INDEX deploys_line ON deploys (environment_id) WHERE state = 'queued';
 CREATE INDEX deploys_ready ON deploys (ready_at) WHERE state = 'queued' AND ready_at IS NOT NULL;
 CREATE INDEX deploys_leased ON deploys (lease_until) WHERE state IN ('claimed', 'running');
-CREATE INDEX deploys_checks_since ON deploys (checks_since) WHERE state = 'queued' AND checks_since IS NOT NULL;
+CREATE INDEX deploys_checks_until ON deploys (checks_until) WHERE state = 'queued' AND checks_until IS NOT NULL;
 CREATE INDEX deploys_of_sha ON deploys (repository_id, sha) WHERE state IN ('queued', 'claimed', 'running');
 CREATE INDEX deploys_live ON deploys (environment_id, ended_at) WHERE state = 'succeeded' AND task IN ('deploy', 'rollback');
 CREATE INDEX deploys_shown_success ON deploys (environment_id) WHERE shown_state = 'success';
