@@ -191,7 +191,7 @@ def test_remove_forgets_everything_at_once(tmp_path: Path, monkeypatch: pytest.M
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("shutil.rmtree", power_cut)
+        patch.setattr(Path, "unlink", power_cut)
         entries.remove(entry)
     assert entries.entries() == [other]
     assert Journal(tmp_path).entries() == [other]
