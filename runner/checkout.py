@@ -50,7 +50,7 @@ class Checkout:
         await self._git("read-tree", "--reset", "-u", sha)
         tags = await mirror.packed_tags()
         await together(
-            self._verify(sha),
+            self._verify(),
             in_thread(lambda stop: self._write_dot_git(sha, mirror, url, tags, stop)),
         )
         await self._verify_dot_git(sha)
@@ -98,16 +98,13 @@ class Checkout:
             self.tree.unlink()
         self.tree.mkdir(parents=True, exist_ok=True)
 
-    async def _verify(self, sha: str) -> None:
-        """Raises Mismatch unless HEAD is ``sha`` and git, asked about everything, has nothing to say."""
+    async def _verify(self) -> None:
+        """Raises Mismatch unless git, asked how everything differs from the commit, has nothing to say."""
         options = ("--porcelain", "-z", "--ignored", "--untracked-files=all", "--ignore-submodules=all")
         different = await self._git("status", *options)
         if different:
             names = different.decode(errors="replace").strip("\0").split("\0")
             raise Mismatch(f"{len(names)} files are not as they should be, such as {names[0]!r}")
-        head = (await self._git("rev-parse", "--verify", "HEAD^{commit}")).decode().strip()
-        if head != sha:
-            raise Mismatch(f"HEAD is {head}")
 
     def _write_dot_git(self, sha: str, mirror: Mirror, url: str, tags: bytes, stop: threading.Event) -> None:
         """Writes the ``.git`` for commands: complete in itself, so that no file is shared with anybody."""
@@ -126,8 +123,11 @@ class Checkout:
         self._record_packs()
 
     async def _verify_dot_git(self, sha: str) -> None:
-        """Raises GitFailed unless the ``.git`` for commands has the commit."""
-        await self.git.run(f"--git-dir={self.tree / '.git'}", "cat-file", "-e", f"{sha}^{{tree}}")
+        """Raises Mismatch unless commands in the checkout are told that they are at ``sha``."""
+        git_dir = f"--git-dir={self.tree / '.git'}"
+        head = (await self.git.run(git_dir, "rev-parse", "--verify", "HEAD^{commit}")).decode().strip()
+        if head != sha:
+            raise Mismatch(f"HEAD is {head}")
 
     def _record_packs(self) -> None:
         stats = {path.name: stat_of(path.lstat()) for path in self._packs.iterdir()}

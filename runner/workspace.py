@@ -204,7 +204,7 @@ class _Job:
     @contextmanager
     def _remote(self) -> Iterator[Remote]:
         url = self.source.clone_url
-        with offered(self.folder, url, self.token()) as askpass:
+        with offered(self.folder, url, self.token() or None) as askpass:
             yield Remote(url, self.source.ref, askpass, protocols_of(url), self.progress)
 
     @contextmanager

@@ -19,7 +19,7 @@ from runner import processes
 from runner.backoff import Pace
 from runner.client import AppClient
 from runner.journal import Journal
-from runner.runner import run
+from runner.slots import run
 from runner.tools import Tools
 from runner.workspace import Workspaces
 from tests.integration import fake_app, fake_github

@@ -7,15 +7,10 @@ from pathlib import Path
 import pytest
 
 from runner.workspace import WorkspaceError
-from tests.integration.git_repositories import git
-from tests.integration.workspace_tools import Desk, desk, snapshot
+from tests.integration.workspace.repositories import git
+from tests.integration.workspace.tools import Desk, desk, snapshot
 
 Damage = Callable[[Desk], object]
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Desk:
-    return desk(tmp_path)
 
 
 def _pack(shop: Desk, suffix: str) -> Path:
@@ -137,7 +132,7 @@ def damaged_record(shop: Desk) -> None:
     (shop.folder / "state/shop/production/packs.json").write_text('{"x": ')
 
 
-DAMAGES: list[Damage] = [
+OF_THE_MIRROR: list[Damage] = [
     truncated_pack,
     flipped_bytes_in_pack,
     damaged_pack_index,
@@ -147,6 +142,8 @@ DAMAGES: list[Damage] = [
     no_repository,
     mirror_locks,
     borrowed_mirror,
+]
+OF_THE_CHECKOUT: list[Damage] = [
     garbage_index,
     truncated_index,
     flipped_bit_in_index,
@@ -159,6 +156,10 @@ DAMAGES: list[Damage] = [
     forgotten,
     damaged_record,
 ]
+CASES = [
+    *((damage, which) for damage in OF_THE_MIRROR for which in ("same", "new")),
+    *((damage, "older") for damage in OF_THE_CHECKOUT),
+]
 
 
 def _commits(shop: Desk) -> list[str]:
@@ -168,8 +169,7 @@ def _commits(shop: Desk) -> list[str]:
     return shas
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("which", ["same", "older", "new"])
+@pytest.mark.parametrize(("damage", "which"), CASES)
 async def test_damage_is_repaired(shop: Desk, damage: Damage, which: str, tmp_path: Path) -> None:
     first, second = _commits(shop)
     tree = await shop.prepare(second)

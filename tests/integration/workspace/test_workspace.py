@@ -10,13 +10,8 @@ import pytest
 
 from runner import mirror
 from runner.workspace import Source, WorkspaceError
-from tests.integration.git_repositories import Repo, git
-from tests.integration.workspace_tools import Desk, desk, inodes, snapshot
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Desk:
-    return desk(tmp_path)
+from tests.integration.workspace.repositories import Repo, git
+from tests.integration.workspace.tools import Desk, desk, inodes, snapshot
 
 
 async def test_brings_the_files_and_a_git_that_commands_can_use(shop: Desk) -> None:

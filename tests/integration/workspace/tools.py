@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runner.workspace import Source, Workspaces
-from tests.integration.git_repositories import Repo
+from tests.integration.workspace.repositories import Repo
+
+NOT_FOR_GIT = "not-for-git"
 
 
 @dataclass(slots=True)
@@ -33,13 +35,20 @@ class Desk:
         return mirror
 
 
-def desk(tmp_path: Path, **environ: str) -> Desk:
-    """A desk in a test's folder, with a repository that holds nothing yet."""
+def desk(tmp_path: Path) -> Desk:
+    """A desk in a test's folder, with a repository that holds nothing yet, and a runner whose environment has
+    things that are not for git."""
     folder = tmp_path / "work"
     home = tmp_path / "home"
     home.mkdir(exist_ok=True)
-    known = {"PATH": os.environ["PATH"], "HOME": str(home)}
-    return Desk(Repo.create(tmp_path / "repos" / "shop"), Workspaces(folder, environ=known | environ), folder)
+    environ = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "KEDGE_RUNNER_TOKEN": NOT_FOR_GIT,
+        "GIT_DIR": f"/{NOT_FOR_GIT}",
+        "GIT_TRACE": str(tmp_path / NOT_FOR_GIT),
+    }
+    return Desk(Repo.create(tmp_path / "repos" / "shop"), Workspaces(folder, environ=environ), folder)
 
 
 Snapshot = dict[str, tuple[int, bytes]]
@@ -63,6 +72,15 @@ def _contents(path: Path, root: Path) -> bytes:
     if stat.S_ISREG(mode) and path != root / ".git" / "index":
         return path.read_bytes()
     return b""
+
+
+def files_with(text: str, folder: Path) -> list[Path]:
+    """Files below a folder that contain the text, in their name or contents."""
+    return [
+        path
+        for path in folder.rglob("*")
+        if text in path.name or (path.is_file() and text.encode() in path.read_bytes())
+    ]
 
 
 def inodes(root: Path) -> set[int]:
