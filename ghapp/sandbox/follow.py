@@ -11,15 +11,8 @@ import aiohttp
 POLL_S = 0.1
 LIVE = {"queued", "claimed", "running"}
 
-#: Event of the timeline -> what it means in words.
-WORDS = {
-    "asked": "queued: {name} to {environment}, asked for by {user}",
-    "claimed": "claimed by runner {who}",
-    "held": "back in line: {blockers}",
-    "started": "checks green, running on {who}",
-    "cancel_requested": "{who} asks to cancel it",
-    "forced": "forced by {who}",
-}
+#: Event of the timeline -> the state it brings, where that is another word.
+LABELS = {"asked": "queued", "held": "queued", "started": "running"}
 
 
 @dataclass
@@ -62,20 +55,16 @@ class Follower:
         steps = deploy["events"][seen.events :]
         seen.events += len(steps)
         ended = deploy["state"] not in LIVE
-        told = [step for step in steps if step["kind"] in WORDS]
-        for step in told:
-            self._say(deploy, self._words(deploy, step))
+        for step in steps:
+            if step["kind"] == "started":
+                self._say(deploy, "checks green")
+            if step["kind"] == deploy["state"] and ended:
+                await self._tell_log(deploy, seen)
+            self._say(deploy, f"{LABELS.get(step['kind'], step['kind']):<10}{step['message']}")
         await self._tell_log(deploy, seen)
         if ended:
-            self._say(deploy, f"{deploy['state']}: {deploy['reason'] or 'exit code 0'}")
             seen.ended = True
             self.ended.set()
-
-    def _words(self, deploy: dict[str, Any], step: dict[str, Any]) -> str:
-        blockers = " ".join(one["message"] for one in step.get("data", step).get("blockers", []))
-        name = f"{deploy['app']}#{deploy['number']}"
-        text = WORDS[step["kind"]]
-        return text.format(**{**deploy, "name": name, "who": step.get("who"), "blockers": blockers})
 
     async def _tell_log(self, deploy: dict[str, Any], seen: Seen) -> None:
         async with self.session.get(f"{deploy['log_url']}?offset={seen.log}", raise_for_status=True) as response:
