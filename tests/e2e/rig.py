@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,48 +13,40 @@ import aiohttp
 
 from ghapp.sandbox.children import Child, free_port
 from ghapp.sandbox.server import Sandbox
+from tests.e2e import processes
+from tests.e2e.people import ADMIN, WITHIN_S, People, until
 
 REPOSITORY = "acme/hello"
-ADMIN = "admin-token-for-the-tests-000000"
 RUNNER = "runner-token-for-the-tests-00000"
-WITHIN_S = 30.0
-FINAL = {"succeeded", "failed", "errored", "cancelled", "rejected"}
+STATUSES = r"/repos/acme/hello/deployments/\d+/statuses"
 
 CONFIG = """
 hello:
   repository: acme/hello
-  deploy: "sh ./deploy.sh {env} {sha}"
+  deploy: "sh ./deploy.sh {{env}} {{sha}}"
   grace: 1s
+  env: {{HERE: {folder}}}
   environments:
-    staging: {}
-    production: {checks: [ci]}
+    staging: {{checks: []}}
+    production: {{checks: [ci]}}
+"""
+
+# A command that the test lets go on; it leaves a line for each time it is executed.
+HELD = """
+echo "$KEDGE_NUMBER" >> "$HERE/executed"
+echo $$ > "$HERE/pid"
+echo "begun $KEDGE_NUMBER"
+while [ ! -e "$HERE/go" ]; do sleep 0.05; done
+echo "done $KEDGE_NUMBER"
 """
 
 
-async def until(true: Callable[[], Any], what: str, within_s: float = WITHIN_S) -> Any:
-    """Wait for a condition; what it gave. ``true`` may be a coroutine function."""
-    try:
-        async with asyncio.timeout(within_s):
-            while True:
-                value = true()
-                if asyncio.iscoroutine(value):
-                    value = await value
-                if value:
-                    return value
-                await asyncio.sleep(0.02)
-    except TimeoutError:
-        raise AssertionError(f"did not happen within {within_s:.0f} s: {what}") from None
-
-
-@dataclass
-class World:
+@dataclass(kw_only=True)
+class World(People):
     """Drives GitHub, app and runner, and asks what people would see."""
 
     folder: Path
     github: Sandbox
-    session: aiohttp.ClientSession
-    database_url: str
-    url: str
     settings: dict[str, str]
     runner_settings: dict[str, str]
     app: Child | None = None
@@ -63,13 +55,18 @@ class World:
 
     # Processes
 
+    async def start(self) -> None:
+        """App and one runner."""
+        await self.start_app()
+        await self.start_runner()
+
     async def start_app(self, **settings: str) -> None:
         self.app = Child("app", "ghapp", ["serve"], {**self.settings, **settings}, self.folder / "app.log")
         await self.app.start()
-        await until(self._answers, f"the app answers; it says:\n{self.app.last_lines()}")
+        await until(self.answers, lambda: f"the app answers\n{self.says()}")
 
-    async def _answers(self) -> bool:
-        assert self.app and self.app.ended is None, self.app and self.app.last_lines()
+    async def answers(self) -> bool:
+        assert self.app and self.app.ended is None, self.says()
         with suppress(aiohttp.ClientError):
             async with self.session.get(f"{self.url}/readyz") as response:
                 return response.status == 200
@@ -83,16 +80,35 @@ class World:
         self.runner = runner
         return runner
 
+    async def ends(self, module: str, *arguments: str, **settings: str) -> tuple[int, str]:
+        """Run a command to its end: exit code and what it said."""
+        child = Child(module, module, list(arguments), settings, self.folder / f"{module}-{len(self.extra)}.log")
+        self.extra.append(child)
+        await child.start()
+        async with asyncio.timeout(WITHIN_S):
+            code = await child.wait()
+        return code, child.log.read_text(errors="replace")
+
     async def kill(self, child: Child | None) -> None:
         """SIGKILL, and wait until it is gone."""
         assert child and child.pid
         os.kill(child.pid, signal.SIGKILL)
         await child.wait()
 
+    async def clean_up(self) -> None:
+        """End every process, commands and their supervisors too."""
+        children = [child for child in (self.app, *self.extra) if child and child.ended is None]
+        for child in children:
+            if child.ended is None:
+                await child.stop(patience_s=0.2 if child is not self.app else 5)
+        for pid in {*processes.naming(self.folder), *processes.marked(f"HERE={self.folder}")} - {os.getpid()}:
+            processes.kill(pid)
+
     # GitHub
 
     def config(self, text: str) -> None:
-        (self.folder / "apps.yml").write_text(text)
+        """Write another application config; ``{folder}`` in it is this world's."""
+        (self.folder / "apps.yml").write_text(text.format(folder=self.folder))
 
     def script(self, text: str, branch: str = "main") -> str:
         """Make this the deploy script of a new commit; its sha."""
@@ -104,62 +120,40 @@ class World:
     def shown(self, deployment_id: int) -> list[str]:
         return [status.state for status in self.github.statuses(deployment_id)]
 
-    # People
-
-    async def get(self, path: str) -> Any:
-        async with self.session.get(self.url + path, headers={"Authorization": f"Bearer {ADMIN}"}) as response:
-            assert response.status == 200, (path, response.status, await response.text())
-            return await response.json()
-
-    async def deploys(self) -> list[dict[str, Any]]:
-        """Every deploy, oldest first."""
-        listed = await self.get("/api/0/hello/deploys?limit=200")
-        return sorted(listed["items"], key=lambda one: int(one["number"]))
-
-    async def number(self, number: int) -> dict[str, Any]:
-        found = await self.get(f"/api/0/hello/deploys/{number}")
-        assert isinstance(found, dict)
-        return found
-
-    async def cancel(self, number: int) -> tuple[int, Any]:
-        url = f"{self.url}/api/0/hello/deploys/{number}/cancel"
-        async with self.session.post(url, headers={"Authorization": f"Bearer {ADMIN}"}) as response:
-            return response.status, await response.json()
-
-    async def log(self, number: int) -> str:
-        url = f"{self.url}/api/0/hello/deploys/{number}/log"
-        async with self.session.get(url, headers={"Authorization": f"Bearer {ADMIN}"}) as response:
-            return await response.text()
-
-    async def in_state(self, number: int, *states: str, within_s: float = WITHIN_S) -> dict[str, Any]:
-        """Wait until the deploy exists and is in one of the states."""
-        last: dict[str, Any] = {}
-
-        async def there() -> dict[str, Any] | None:
-            with suppress(aiohttp.ClientError):
-                found = [one for one in await self.deploys() if one["number"] == number]
-                last.update(found[0] if found else {})
-                return found[0] if found and found[0]["state"] in states else None
-            return None
-
-        try:
-            found = await until(there, f"hello#{number} is {' or '.join(states)}", within_s)
-        except AssertionError as error:
-            raise AssertionError(f"{error}; it is {last}\n{self.says()}") from None
-        assert isinstance(found, dict)
-        return found
-
-    async def ended(self, number: int, within_s: float = WITHIN_S) -> dict[str, Any]:
-        return await self.in_state(number, *FINAL, within_s=within_s)
+    def posts(self, deployment_id: int) -> list[Any]:
+        """The status writes that reached GitHub for a deployment, refused and broken ones too."""
+        path = f"/repos/{REPOSITORY}/deployments/{deployment_id}/statuses"
+        return [one for one in self.github.requests if (one.method, one.path) == ("POST", path)]
 
     async def shows(self, deployment_id: int, *final: str, within_s: float = WITHIN_S) -> list[str]:
         """Wait until GitHub shows one of these as the newest status; all states in order."""
         await until(
             lambda: self.shown(deployment_id)[-1:] and self.shown(deployment_id)[-1] in final,
-            f"GitHub shows {final}, not {self.shown(deployment_id)}\n{self.says()}",
+            lambda: f"GitHub shows {final}, not {self.shown(deployment_id)}\n{self.says()}",
             within_s,
         )
         return self.shown(deployment_id)
+
+    # The command
+
+    @property
+    def executed(self) -> list[str]:
+        """The numbers of the deploys whose HELD command was executed, in order."""
+        with suppress(FileNotFoundError):
+            return (self.folder / "executed").read_text().split()
+        return []
+
+    async def command_pid(self, number: int = 1) -> int:
+        """The pid of the HELD command, once it runs."""
+        await until(lambda: self.executed[-1:] == [str(number)], lambda: f"command {number} runs\n{self.says()}")
+        await until(lambda: f"begun {number}" in self.spooled(), "the command has written")
+        return int((self.folder / "pid").read_text())
+
+    def spooled(self) -> str:
+        return "".join(path.read_text(errors="replace") for path in self.folder.glob("*/**/output"))
+
+    def go(self) -> None:
+        (self.folder / "go").touch()
 
     def says(self) -> str:
         """The last words of every process, for a failed test."""
@@ -176,7 +170,6 @@ async def world_in(folder: Path, database_url: str, **settings: str) -> AsyncIte
         github.set_permission(REPOSITORY, "ana", "write")
         keys = github.add_app(owner="acme", webhook_url=f"{url}/webhooks/github")
         github.install(keys.id, [REPOSITORY])
-        (folder / "apps.yml").write_text(CONFIG)
         app_settings = {
             "PORT": url.rpartition(":")[2],
             "KEDGE_URL": url,
@@ -192,11 +185,18 @@ async def world_in(folder: Path, database_url: str, **settings: str) -> AsyncIte
             **settings,
         }
         runner_settings = {"KEDGE_URL": url, "KEDGE_RUNNER_TOKEN": RUNNER}
-        world = World(folder, github, session, database_url, url, app_settings, runner_settings)
+        world = World(
+            folder=folder,
+            github=github,
+            session=session,
+            database_url=database_url,
+            url=url,
+            settings=app_settings,
+            runner_settings=runner_settings,
+        )
+        world.config(CONFIG)
         world.script('echo "deploying $2 to $1"\n')
         try:
             yield world
         finally:
-            for child in [*world.extra, world.app]:
-                if child:
-                    await child.stop(patience_s=5)
+            await world.clean_up()
