@@ -1,0 +1,73 @@
+"""What happened to a deploy, in words: one sentence for each kind of event that is recorded."""
+
+from collections.abc import Mapping, Sequence
+
+from ghapp.core import sentences
+from ghapp.core.values import Door, State
+
+_DOORS = {
+    Door.API: "through the API",
+    Door.GITHUB: "as a GitHub deployment",
+    Door.COMMENT: "in a comment",
+    Door.PAGE: "on the page",
+    Door.COMMAND_LINE: "on the command line",
+    Door.AUTOMATIC: "automatically",
+}
+_ENDS = frozenset(state.value for state in State if state.terminal)
+
+
+def told(kind: str, who: str | None, data: Mapping[str, object]) -> str:
+    """The sentence for an event. A kind that is not known here is told by its name."""
+    somebody = who or "Somebody"
+    if kind in _ENDS:
+        return sentences.ended(State(kind), None, _text(data, "reason"))
+    match kind:
+        case "asked":
+            return f"{somebody} asked for it {_door(_text(data, 'door'))}."
+        case "claimed":
+            return f"Runner {somebody} took it, to ask the checks and to prepare."
+        case "held":
+            return f"Back in line. {_messages(data)}".rstrip()
+        case "started":
+            return f"The command started on runner {somebody}."
+        case "cancel_requested":
+            return f"{somebody} asked to cancel it."
+        case "forced":
+            return f"{somebody} forced it past {_forced(data)}."
+        case "lease_expired":
+            return f"Runner {somebody} was not heard again before it started; back in line."
+        case "lost":
+            return f"Runner {somebody} is not heard any more; the environment stays held."
+        case "healed":
+            return f"Runner {somebody} is heard again."
+        case "status_refused":
+            return f"The provider did not take the status: {_text(data, 'why')}"
+        case "status_put_right":
+            return "The provider showed an older state; it was put right."
+        case _:
+            words = kind.replace("_", " ")
+            return f"{words} by {who}." if who else f"{words}."
+
+
+def _text(data: Mapping[str, object], name: str) -> str:
+    value = data.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _door(name: str) -> str:
+    return _DOORS[Door(name)] if name in set(Door) else f"by way of {name}"
+
+
+def _items(data: Mapping[str, object], name: str) -> Sequence[object]:
+    value = data.get(name)
+    return value if isinstance(value, list | tuple) else ()
+
+
+def _messages(data: Mapping[str, object]) -> str:
+    found = (item.get("message") for item in _items(data, "blockers") if isinstance(item, Mapping))
+    return " ".join(message for message in found if isinstance(message, str))
+
+
+def _forced(data: Mapping[str, object]) -> str:
+    what = [str(item) for item in _items(data, "what")]
+    return "everything that can be forced" if "all" in what else sentences.joined(f"the {item}" for item in what)

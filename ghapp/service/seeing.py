@@ -1,0 +1,195 @@
+"""What the API and the pages show: read in one transaction, so that it is true of one moment."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ghapp.core import sentences
+from ghapp.core.config import AppConfig
+from ghapp.core.values import Lock, State
+from ghapp.service import lines
+from ghapp.service.context import Context
+from ghapp.service.problems import Problem
+from ghapp.store import deploys, events, places
+from ghapp.store.base import Tx
+from ghapp.store.deploys import Deploy
+from ghapp.store.events import Recorded
+from ghapp.store.places import App, Environment
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A deploy and its place in line, counted from 1; None where it does not wait."""
+
+    deploy: Deploy
+    position: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SeenEnvironment:
+    """``active`` is what is claimed or running there. ``locks`` are all that hold it, wider ones too."""
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    live: Deploy | None = None
+    active: Deploy | None = None
+    queue: tuple[Seen, ...] = ()
+    locks: tuple[Lock, ...] = ()
+
+    @property
+    def busy(self) -> bool:
+        return self.active is not None or bool(self.queue)
+
+
+@dataclass(frozen=True, slots=True)
+class SeenApp:
+    """``via`` is None for an app that the config in force does not name: it is shown for its history."""
+
+    name: str
+    via: str | None
+    repository: str | None
+    environments: tuple[SeenEnvironment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a history, newest first; ``next`` is the id to go on below."""
+
+    items: tuple[Seen, ...]
+    next: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which deploys of an app; None is any. ``before``: only those with a smaller id."""
+
+    environment: str | None = None
+    state: State | None = None
+    user: str | None = None
+    before: int | None = None
+    limit: int = 50
+
+
+async def apps(tx: Tx, ctx: Context) -> list[SeenApp]:
+    """Every app of the config, and those no longer in it of which something still runs or waits."""
+    rows = {row.name: row for row in await places.apps(tx)}
+    everywhere = await places.environments(tx)
+    found = []
+    for name in dict.fromkeys([*ctx.apps.configs, *rows]):
+        one = await _app(tx, ctx, name, rows.get(name), everywhere)
+        if name in ctx.apps.configs or any(environment.busy for environment in one.environments):
+            found.append(one)
+    return found
+
+
+async def app(tx: Tx, ctx: Context, name: str) -> SeenApp:
+    """One app, also one that only history knows. Raises Problem ``not_found`` with the nearest names."""
+    row = await _known_app(tx, ctx, name)
+    return await _app(tx, ctx, name, row, await places.environments(tx))
+
+
+async def deploy(tx: Tx, ctx: Context, app: str, number: int) -> Seen:
+    """Raises Problem ``not_found``: for the app with the nearest names, for the number with the newest."""
+    row = await _known_app(tx, ctx, app)
+    found = await deploys.by_number(tx, app, number)
+    if found is None:
+        newest = await deploys.history(tx, row.id, environment_ids=await _ids(tx, row), limit=1) if row else []
+        hint = f"Its newest is {newest[0].name}." if newest else f"{app} has not been deployed yet."
+        raise Problem("not_found", f"{app} has no deploy {number}.", hint=hint)
+    return Seen(found, await _position(tx, ctx, found))
+
+
+async def timeline(tx: Tx, deploy: Deploy) -> list[Recorded]:
+    return await events.of_deploy(tx, deploy.id)
+
+
+async def history(tx: Tx, ctx: Context, app: str, wanted: Filter) -> Page:
+    """Raises Problem ``not_found`` for an unknown app or environment, with the nearest names."""
+    row = await _known_app(tx, ctx, app)
+    known = [one for one in await places.environments(tx) if row and one.app_id == row.id]
+    ids = [one.id for one in known]
+    if wanted.environment is not None:
+        name = _environment_name(ctx.apps.configs.get(app), known, wanted.environment)
+        ids = [one.id for one in known if one.name == name]
+    found = await deploys.history(
+        tx,
+        row.id if row else 0,
+        environment_ids=ids,
+        state=wanted.state.value if wanted.state else None,
+        user=wanted.user,
+        before=wanted.before,
+        limit=wanted.limit + 1,
+    )
+    positions = await _positions(tx, ctx, {one.environment_id for one in found if one.state is State.QUEUED})
+    items = tuple(Seen(one, positions.get(one.id)) for one in found[: wanted.limit])
+    return Page(items, items[-1].deploy.id if len(found) > wanted.limit else None)
+
+
+def _environment_name(config: AppConfig | None, known: list[Environment], wanted: str) -> str:
+    if config and (environment := config.environment(wanted)):
+        return environment.name
+    names = [one.name for one in known]
+    for name in names:
+        if name.casefold() == wanted.casefold():
+            return name
+    configured = [environment.name for environment in config.environments] if config else []
+    message = sentences.unknown_environment(wanted, list(dict.fromkeys([*configured, *names])))
+    raise Problem("not_found", message)
+
+
+async def _known_app(tx: Tx, ctx: Context, name: str) -> App | None:
+    rows = {row.name: row for row in await places.apps(tx)}
+    if name not in rows and name not in ctx.apps.configs:
+        names = list(dict.fromkeys([*ctx.apps.configs, *rows]))
+        raise Problem("not_found", f"There is no app {name}.{sentences.nearest(name, names)}")
+    return rows.get(name)
+
+
+async def _ids(tx: Tx, app: App) -> list[int]:
+    return [one.id for one in await places.environments(tx) if one.app_id == app.id]
+
+
+async def _app(tx: Tx, ctx: Context, name: str, row: App | None, everywhere: Iterable[Environment]) -> SeenApp:
+    config = ctx.apps.configs.get(name)
+    rows = {one.name: one for one in everywhere if row and one.app_id == row.id}
+    seen = []
+    for environment in config.environments if config else ():
+        known = rows.pop(environment.name, None)
+        seen.append(await _environment(tx, ctx, environment.name, environment.aliases, known))
+    for known in rows.values():
+        one = await _environment(tx, ctx, known.name, (), known)
+        if config is None or one.busy:
+            seen.append(one)
+    repository = config.repository if config else None
+    if row and row.repository_id is not None:
+        repository = (await places.repository(tx, row.repository_id))[1].full_name
+    return SeenApp(name, config.via if config else None, repository, tuple(seen))
+
+
+async def _environment(
+    tx: Tx, ctx: Context, name: str, aliases: tuple[str, ...], row: Environment | None
+) -> SeenEnvironment:
+    if row is None:
+        return SeenEnvironment(name, aliases)
+    placed = await lines.places_in(tx, ctx, row.id)
+    return SeenEnvironment(
+        name,
+        aliases,
+        live=await deploys.live(tx, row.id),
+        active=await deploys.active(tx, row.id),
+        queue=tuple(Seen(one, place.position) for one, place in placed),
+        locks=tuple(await places.locks_on(tx, row.id, ctx.now())),
+    )
+
+
+async def _positions(tx: Tx, ctx: Context, environment_ids: Iterable[int]) -> dict[int, int]:
+    return {
+        one.id: place.position
+        for environment_id in environment_ids
+        for one, place in await lines.places_in(tx, ctx, environment_id)
+    }
+
+
+async def _position(tx: Tx, ctx: Context, deploy: Deploy) -> int | None:
+    if deploy.state is not State.QUEUED:
+        return None
+    return (await _positions(tx, ctx, [deploy.environment_id])).get(deploy.id)

@@ -1,0 +1,62 @@
+"""Sign-in: a token typed into a form becomes a signed cookie."""
+
+import re
+
+from aiohttp import web
+
+from ghapp.api.auth import ACTOR, NOBODY, SESSION, Session, admits, form, new_session, sign_in, sign_out
+from ghapp.api.common import SETTINGS
+from ghapp.web.shell import page
+
+#: A path of this app, as a URL holds it. Browsers take ``//host`` and ``/\host`` for another one.
+_LOCAL = re.compile(r"/(?!/)[!-\[\]-~]*")
+
+
+def local(path: str) -> str:
+    """The path, or ``/`` for whatever could lead elsewhere."""
+    return path if _LOCAL.fullmatch(path) else "/"
+
+
+async def show(request: web.Request) -> web.Response:
+    """The form; its browser is given an empty session, so that only it can send this form."""
+    return _form(request, request.query.get("next", "/"))
+
+
+async def enter(request: web.Request) -> web.Response:
+    settings = request.app[SETTINGS]
+    fields = await form(request)
+    actor = admits(settings, fields.get("token", "").strip())
+    if actor is None:
+        return _form(request, fields.get("next", "/"), "This token is not known. Check that it was copied whole.")
+    response = _to(local(fields.get("next", "/")))
+    sign_in(response, settings, new_session(actor.name))
+    return response
+
+
+async def leave(request: web.Request) -> web.Response:
+    response = _to("/login")
+    sign_out(response, request.app[SETTINGS])
+    return response
+
+
+def _form(request: web.Request, after: str, problem: str | None = None) -> web.Response:
+    session = request[SESSION]
+    if problem is None and session.user:
+        return _to(local(after))
+    request[ACTOR], request[SESSION] = NOBODY, Session(session.id)
+    response = page(request, "login.html", 401 if problem else 200, after=local(after), problem=problem)
+    if problem:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="kedge"'
+    sign_in(response, request.app[SETTINGS], request[SESSION])
+    return response
+
+
+def _to(path: str) -> web.Response:
+    return web.Response(status=303, headers={"Location": path})
+
+
+ROUTES = (
+    web.get("/login", show),
+    web.post("/login", enter),
+    web.post("/logout", leave),
+)
