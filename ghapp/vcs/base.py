@@ -64,6 +64,50 @@ class ShownStatus:
     log_url: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A commit. ``message`` is its first line, ``committed_at`` ms."""
+
+    sha: str
+    message: str
+    author: str
+    committed_at: int
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How ``head`` stands to ``base``: the commits that head has and base has not, oldest first, as far as the
+    provider lists them (``ahead_by`` counts all). ``status``: ``ahead``, ``behind``, ``identical``, ``diverged``."""
+
+    status: str
+    ahead_by: int
+    behind_by: int
+    commits: tuple[Commit, ...]
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewDeployment:
+    """A deployment that Kedge registers. ``request`` is how it is recognized again, whatever answer was lost."""
+
+    request: str
+    sha: str
+    ref: str
+    task: str
+    environment: str
+    user: str
+    production: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A deployment that the provider keeps. ``created_at`` is its time, ms."""
+
+    deployment_id: int
+    created_at: int
+
+
 class RepositoryClient(Protocol):
     """One repository of a provider, seen with credentials for it. Used by the app and by the runner alike.
 
@@ -94,9 +138,29 @@ class RepositoryClient(Protocol):
         """Is the commit contained in one of these branches? They may be patterns (``release/*``)."""
         ...
 
+    async def commit(self, ref: str) -> Commit:
+        """The commit that a branch, tag or (abbreviated) sha stands for now."""
+        ...
+
+    async def default_branch(self) -> str: ...
+
+    async def compare(self, base: str, head: str) -> Comparison: ...
+
+    async def create_deployment(self, new: NewDeployment) -> Registered:
+        """Register a deployment; neither merges anything nor asks for checks: the gate has spoken."""
+        ...
+
+    async def find_deployment(self, new: NewDeployment) -> Registered | None:
+        """The deployment that carries this request, if an earlier call did create it."""
+        ...
+
 
 class AppClient(Protocol):
     """The app's own standing with a provider: which repositories it may use, and tokens for them."""
+
+    async def login(self) -> str:
+        """The name under which Kedge itself acts, such as ``kedge[bot]``."""
+        ...
 
     @property
     def own_checks(self) -> tuple[str, ...]:

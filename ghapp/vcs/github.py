@@ -10,7 +10,7 @@ import msgspec
 
 from ghapp.core.checks import Check
 from ghapp.core.values import DESCRIPTION_LIMIT, DeploymentStatus
-from ghapp.vcs.base import NotFound, ShownStatus
+from ghapp.vcs.base import Commit, Comparison, NewDeployment, NotFound, Refused, Registered, ShownStatus
 from ghapp.vcs.github_shapes import (
     Moment,
     RunShape,
@@ -44,8 +44,44 @@ class _StateShape(msgspec.Struct, kw_only=True):
     state: str
 
 
+class _PersonShape(msgspec.Struct, kw_only=True):
+    name: str | None = None
+    date: Moment = None
+
+
+class _GitCommitShape(msgspec.Struct, kw_only=True):
+    message: str = ""
+    author: _PersonShape | None = None
+    committer: _PersonShape | None = None
+
+
+class _LoginShape(msgspec.Struct, kw_only=True):
+    login: str | None = None
+
+
+class _CommitShape(msgspec.Struct, kw_only=True):
+    sha: str
+    commit: _GitCommitShape
+    author: _LoginShape | None = None
+    html_url: str | None = None
+
+
 class _ComparisonShape(msgspec.Struct, kw_only=True):
     status: str
+    ahead_by: int = 0
+    behind_by: int = 0
+    commits: list[_CommitShape] = []
+    html_url: str | None = None
+
+
+class _DeploymentShape(msgspec.Struct, kw_only=True):
+    id: int
+    created_at: Moment = None
+    payload: object = None
+
+
+class _BranchShape(msgspec.Struct, kw_only=True):
+    default_branch: str
 
 
 class _RefShape(msgspec.Struct, kw_only=True):
@@ -166,6 +202,51 @@ class GitHubRepository:
             return False
         return comparison.status in ("behind", "identical")
 
+    async def commit(self, ref: str) -> Commit:
+        """GitHub answers 422 for a ref that names no commit: https://docs.github.com/en/rest/commits/commits"""
+        try:
+            found = await self._api.item(self._path("/commits/{ref}"), _CommitShape, **self._variables(ref=ref))
+        except Refused as error:
+            raise NotFound(f"There is no commit {ref}.", status=error.status) from error
+        return _commit(found)
+
+    async def default_branch(self) -> str:
+        found = await self._api.item(self._path(""), _BranchShape, **self._variables())
+        return found.default_branch
+
+    async def compare(self, base: str, head: str) -> Comparison:
+        path = self._path("/compare/{base}...{head}?per_page=100")
+        found = await self._api.item(path, _ComparisonShape, **self._variables(base=base, head=head))
+        commits = tuple(_commit(one) for one in found.commits)
+        return Comparison(found.status, found.ahead_by, found.behind_by, commits, found.html_url)
+
+    async def create_deployment(self, new: NewDeployment) -> Registered:
+        """The ref is the sha, so that no push in between can change what is deployed; an empty list of contexts,
+        because checks were asked for already: https://docs.github.com/en/rest/deployments/deployments"""
+        data: dict[str, object] = {
+            "ref": new.sha,
+            "task": new.task,
+            "environment": new.environment,
+            "description": _shortened(f"{new.ref} for {new.user}"),
+            "payload": {"kedge": {"request": new.request, "ref": new.ref, "user": new.user}},
+            "auto_merge": False,
+            "required_contexts": [],
+            "production_environment": new.production,
+            "transient_environment": False,
+        }
+        made = await self._api.post(self._path("/deployments"), data, _DeploymentShape, **self._variables())
+        return Registered(made.id, moment(made.created_at))
+
+    async def find_deployment(self, new: NewDeployment) -> Registered | None:
+        path = self._path("/deployments?sha={sha}&environment={environment}&per_page=100")
+        listed = await self._api.items(
+            path, _DeploymentShape, **self._variables(sha=new.sha, environment=new.environment)
+        )
+        for one in listed:
+            if request_of(one.payload) == new.request:
+                return Registered(one.id, moment(one.created_at))
+        return None
+
     async def _items(self, path: str, shape: type[Any], *, within: str, sha: str) -> list[Any]:
         return await self._api.items(self._path(path), shape, within=within, **self._variables(sha=sha))
 
@@ -174,6 +255,26 @@ class GitHubRepository:
 
     def _variables(self, **more: str) -> dict[str, str]:
         return {"owner": self._owner, "repo": self._name, **more}
+
+
+def request_of(payload: object) -> str | None:
+    """The request that a deployment made by Kedge carries, from its payload (an object, or JSON text)."""
+    if isinstance(payload, str):
+        try:
+            payload = msgspec.json.decode(payload)
+        except msgspec.DecodeError:
+            return None
+    kedge = payload.get("kedge") if isinstance(payload, dict) else None
+    request = kedge.get("request") if isinstance(kedge, dict) else None
+    return request if isinstance(request, str) else None
+
+
+def _commit(shape: _CommitShape) -> Commit:
+    git = shape.commit
+    who = (shape.author.login if shape.author else None) or (git.author.name if git.author else None)
+    when = git.committer or git.author
+    lines = git.message.splitlines()
+    return Commit(shape.sha, lines[0] if lines else "", who or "", moment(when.date if when else None), shape.html_url)
 
 
 def _shortened(description: str) -> str:

@@ -111,6 +111,10 @@ class GitHubApp:
         """The App's name in URLs; its bot is called ``slug[bot]``."""
         return (await self._app.get(None, lambda: self._as_app.item("/app", _AppShape))).slug
 
+    async def login(self) -> str:
+        """https://docs.github.com/en/apps/using-github-apps/about-using-github-apps: an App acts as its bot."""
+        return f"{await self.slug()}[bot]"
+
     async def find_repository(self, name: str) -> list[Repository]:
         if "/" not in name:
             listing = await self._listing.get(None, self._list_all)
