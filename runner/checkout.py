@@ -38,15 +38,25 @@ class Checkout:
     def trusted(self) -> Path:
         return self.state / "git"
 
+    async def clean(self, sha: str, objects: Path) -> None:
+        """Removes from the checkout all that was not there, or not so, at the end of its last use.
+
+        Of ``.git`` only the packs stay. ``sha`` is the commit that :meth:`bring_to` will be asked for, and
+        ``objects`` the folder of the objects, which need not be there yet.
+
+        Raises:
+            OSError: something in it resists.
+            BadIndex: what is remembered about it is damaged.
+        """
+        await in_thread(lambda stop: self._clean(sha, objects, stop))
+
     async def bring_to(self, sha: str, mirror: Mirror, url: str) -> None:
-        """Brings the checkout exactly to ``sha``, exactly clean, and checks that it is.
+        """Brings the cleaned checkout exactly to ``sha``, and checks that it is, and that nothing else is there.
 
         Raises:
             GitFailed, OSError: something in it, or in the mirror, resists.
-            BadIndex: what is remembered about it is damaged.
             Mismatch: it went well, but the result is not right.
         """
-        await in_thread(lambda stop: self._clean(sha, mirror, stop))
         await self._git("read-tree", "--reset", "-u", sha)
         tags = await mirror.packed_tags()
         await together(
@@ -73,19 +83,28 @@ class Checkout:
     def _packs(self) -> Path:
         return self.tree / ".git" / "objects" / "pack"
 
-    def _clean(self, sha: str, mirror: Mirror, stop: threading.Event) -> None:
-        """Removes from the checkout all that was not there, or not so, at the end of the last use.
-
-        Of ``.git`` only the packs stay.
-        """
-        self._set_up(sha, mirror)
+    def _clean(self, sha: str, objects: Path, stop: threading.Event) -> None:
+        self._set_up(sha, objects)
         index_file = self.trusted / "index"
         index = read_index(index_file.read_bytes(), sha256=len(sha) == 64) if index_file.exists() else Index({})
         allowed = layout(index.files, index.submodules)
         allowed |= {b".git": {}, b".git/objects": {}, b".git/objects/pack": self._recorded_packs()}
-        sweep(self.tree, allowed, trash=new_trash(self.state / "trash", stop=stop), stop=stop)
+        trash = new_trash(self.state / "trash", stop=stop)
+        sweep(self.tree, allowed, settled_ns=self._settled_ns(), trash=trash, stop=stop)
 
-    def _set_up(self, sha: str, mirror: Mirror) -> None:
+    def _settled_ns(self) -> int:
+        """The second in which the last use ended, after which commands were let in.
+
+        git compares change times in whole seconds (https://git-scm.com/docs/racy-git). Whatever was touched
+        since then has a change time in this second or later: git cannot miss that where the recorded one is
+        earlier.
+        """
+        try:
+            return self._record.stat().st_ctime_ns // 1_000_000_000 * 1_000_000_000
+        except FileNotFoundError:
+            return 0
+
+    def _set_up(self, sha: str, objects: Path) -> None:
         """Writes the trusted repository anew, all but its index, whose stat data is what makes this fast."""
         for path in self.trusted.glob("*"):
             if path.is_dir() and not path.is_symlink():
@@ -93,7 +112,7 @@ class Checkout:
             elif path.name != "index":
                 path.unlink()
         write_gitdir(self.trusted, sha=sha, head=sha, settings="\tbare = false\n")
-        (self.trusted / "objects" / "info" / "alternates").write_text(f"{mirror.path / 'objects'}\n")
+        (self.trusted / "objects" / "info" / "alternates").write_text(f"{objects}\n")
         if self.tree.is_symlink() or self.tree.is_file():
             self.tree.unlink()
         self.tree.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ from runner.tree import Stat
 
 _FLAGGED_OR_UNMERGED = 0x8000 | 0x3000
 _GITLINK = 0o160000
+_S = 1_000_000_000  # nanoseconds
 
 
 class BadIndex(ValueError):
@@ -53,7 +54,7 @@ def _entries(data: bytes, entry: struct.Struct) -> Index:
         if mode == _GITLINK:
             submodules.append(name)
         else:
-            files[name] = (changed_s, changed_ns, modified_s, modified_ns, inode, size)
+            files[name] = (changed_s * _S + changed_ns, modified_s * _S + modified_ns, inode, size)
         at += (end - at + 8) & ~7  # padded with one to eight NULs to a multiple of eight
     return Index(files, tuple(submodules))
 

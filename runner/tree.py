@@ -15,9 +15,8 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
-Stat = tuple[int, int, int, int, int, int]
-"""Change time in seconds and nanoseconds, modification time likewise, inode, size; each in 32 bits, as in an
-index."""
+Stat = tuple[int, int, int, int]
+"""Change time and modification time in nanoseconds; inode and size, of each 32 bits as in an index."""
 
 Layout = Mapping[bytes, Mapping[bytes, Stat]]
 """Folder → files that may be in it, and their stat. ``b""`` is the checkout itself; a folder that is not named
@@ -50,23 +49,15 @@ def stat_of(found: os.stat_result) -> Stat:
     Who writes to a file, or changes its mode, owner, attributes or links, changes its change time, and that
     cannot be set (https://man7.org/linux/man-pages/man7/inode.7.html).
     """
-    changed_s, changed_ns = divmod(found.st_ctime_ns, 1_000_000_000)
-    modified_s, modified_ns = divmod(found.st_mtime_ns, 1_000_000_000)
-    return (
-        changed_s & _32_BITS,
-        changed_ns,
-        modified_s & _32_BITS,
-        modified_ns,
-        found.st_ino & _32_BITS,
-        found.st_size & _32_BITS,
-    )
+    return (found.st_ctime_ns, found.st_mtime_ns, found.st_ino & _32_BITS, found.st_size & _32_BITS)
 
 
-def sweep(root: Path, allowed: Layout, *, trash: Path, stop: threading.Event) -> None:
+def sweep(root: Path, allowed: Layout, *, settled_ns: int, trash: Path, stop: threading.Event) -> None:
     """Removes from ``root`` everything that is not in ``allowed``, or was touched since its stat was recorded.
 
-    Folders get their usual mode. ``trash`` is a fresh, empty folder on the same file system; its mode is the
-    usual one.
+    A file whose recorded change time is before ``settled_ns`` is not looked at that closely: git itself will
+    notice that it was touched. Folders get their usual mode. ``trash`` is a fresh, empty folder on the same file
+    system; its mode is the usual one.
 
     Raises:
         OSError: something resists, such as a mount point or an immutable file.
@@ -83,7 +74,7 @@ def sweep(root: Path, allowed: Layout, *, trash: Path, stop: threading.Event) ->
         folder = pending.pop()
         path = os.path.join(top, folder) if folder else top
         _normalise(path, usual)
-        keep, foreign = _sort(path, folder, allowed)
+        keep, foreign = _sort(path, folder, allowed, settled_ns)
         pending += keep
         for name in foreign:
             _discard(os.path.join(path, name), dump, numbers, stop)
@@ -133,7 +124,7 @@ def _normalise(path: bytes, usual: os.stat_result) -> None:
                 os.removexattr(path, name)
 
 
-def _sort(path: bytes, folder: bytes, allowed: Layout) -> tuple[list[bytes], list[bytes]]:
+def _sort(path: bytes, folder: bytes, allowed: Layout, settled_ns: int) -> tuple[list[bytes], list[bytes]]:
     """The folders below ``path`` that stay, relative to the checkout, and the names that do not."""
     files = allowed[folder]
     keep, foreign = [], []
@@ -142,15 +133,17 @@ def _sort(path: bytes, folder: bytes, allowed: Layout) -> tuple[list[bytes], lis
             if entry.is_dir(follow_symlinks=False):
                 below = folder + b"/" + entry.name if folder else entry.name
                 (keep.append(below) if below in allowed else foreign.append(entry.name))
-            elif not _untouched(entry, files.get(entry.name)):
+            elif not _may_stay(entry, files.get(entry.name), settled_ns):
                 foreign.append(entry.name)
     return keep, foreign
 
 
-def _untouched(entry: os.DirEntry[bytes], recorded: Stat | None) -> bool:
+def _may_stay(entry: os.DirEntry[bytes], recorded: Stat | None, settled_ns: int) -> bool:
     """Whether the file is as recorded, and has no second name through which it could be changed elsewhere."""
     if recorded is None:
         return False
+    if recorded[0] < settled_ns:
+        return entry.is_file(follow_symlinks=False) or entry.is_symlink()
     found = entry.stat(follow_symlinks=False)
     return found.st_nlink == 1 and stat_of(found) == recorded
 

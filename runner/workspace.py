@@ -20,7 +20,7 @@ from pathlib import Path
 from runner import extras
 from runner.askpass import offered
 from runner.checkout import Checkout, Mismatch
-from runner.concurrency import locked
+from runner.concurrency import locked, together
 from runner.git import LIMIT_S, Git, GitFailed, clean_environment
 from runner.git_errors import explain, is_disk_full, last_lines
 from runner.git_index import BadIndex
@@ -142,17 +142,22 @@ class _Job:
                 await self._delete(part)
 
     async def _try(self) -> None:
-        if not await self._has():
-            await self._fetch()
+        await together(self._clean(), self._have())
         async with self._lock(shared=True):
             with self._local("checkout"):
                 await self.checkout.bring_to(self.source.sha, self.mirror, self.source.clone_url)
             await self._add_extras()
 
-    async def _has(self) -> bool:
+    async def _clean(self) -> None:
+        with self._local("checkout"):
+            await self.checkout.clean(self.source.sha, self.mirror.path / "objects")
+
+    async def _have(self) -> None:
         async with self._lock(shared=True):
             with self._local("mirror"):
-                return await self.mirror.has(self.source.sha)
+                there = await self.mirror.has(self.source.sha)
+        if not there:
+            await self._fetch()
 
     async def _fetch(self) -> None:
         async with self._lock(shared=False):
