@@ -14,6 +14,7 @@ from ghapp.api import routes as api_routes
 from ghapp.api import runner as runner_api
 from ghapp.api.auth import authenticate
 from ghapp.api.common import BODY_LIMIT, CONTEXT, SETTINGS, errors, wire_version
+from ghapp.api.log import stop_following
 from ghapp.config import Settings, read_apps, unmet
 from ghapp.service import outgoing, reload, sweeping
 from ghapp.service.context import Context
@@ -27,7 +28,7 @@ from ghapp.webhooks import receive, work
 
 log = structlog.get_logger(__name__)
 
-#: Longer than a long poll, so that those under way are answered.
+#: For requests under way; long polls are answered at once.
 SHUTDOWN_S = 5.0
 
 
@@ -74,11 +75,16 @@ def _workers(settings: Settings, ctx: Context) -> list[tuple[str, Coroutine[None
 
 def build(settings: Settings) -> web.Application:
     """The application, ready to be served; nothing is opened before it starts."""
-    app = web.Application(middlewares=[errors, wire_version, authenticate], client_max_size=BODY_LIMIT * 2)
+    app = web.Application(middlewares=[wire_version, errors, authenticate], client_max_size=BODY_LIMIT * 2)
     app[SETTINGS] = settings
     app.cleanup_ctx.append(partial(_context, settings))
+    app.on_shutdown.extend([_answer_long_polls, stop_following])
     app.add_routes([*receive.routes(), *runner_api.routes(), *api_routes.routes(), *web_routes.routes()])
     return app
+
+
+async def _answer_long_polls(app: web.Application) -> None:
+    app[CONTEXT].stop()
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:

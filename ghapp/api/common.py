@@ -115,10 +115,10 @@ async def wire_version(request: web.Request, handler: Handler) -> web.StreamResp
         return await handler(request)
     version = request.headers.get(wire.WIRE_HEADER, str(wire.WIRE_VERSION))
     if version != str(wire.WIRE_VERSION):
-        hint = "Upgrade the older of the two."
-        return error_response(
-            Problem("wire_version", f"This app speaks wire version {wire.WIRE_VERSION}, not {version}.", hint=hint)
-        )
-    response = await handler(request)
+        said = f"This app speaks wire version {wire.WIRE_VERSION}, not {version}."
+        problem = Problem("wire_version", said, hint="Upgrade the older of the two.")
+        response: web.StreamResponse = error_response(problem)
+    else:
+        response = await handler(request)
     response.headers[wire.WIRE_HEADER] = str(wire.WIRE_VERSION)
     return response
