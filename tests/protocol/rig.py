@@ -1,11 +1,12 @@
 """The app's service behind its real HTTP door, with a clock that the test turns and a provider in memory."""
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
@@ -21,7 +22,7 @@ from ghapp.service.context import Context
 from ghapp.store import deploys, places
 from ghapp.store.deploys import Deploy
 from ghapp.store.stores import Stores
-from ghapp.vcs.base import CheckEvent, DeploymentEvent, Event, ProviderError, RepoToken, ShownStatus
+from ghapp.vcs.base import AppClient, CheckEvent, DeploymentEvent, Event, ProviderError, RepoToken, ShownStatus
 
 RUNNER_TOKEN = "runner-token-of-the-tests-0123456789"
 ADMIN_TOKEN = "admin-token-of-the-tests-0123456789"
@@ -39,14 +40,18 @@ SHA = "a" * 40
 
 @dataclass
 class MemoryProvider:
-    """What a provider shows, in memory. ``refusals`` are raised by the next calls that write, one each;
-    ``lost`` counts writes that are done although their answer gets lost."""
+    """What a provider shows, in memory. ``refusals`` are raised by the next calls that write, one each, and nothing
+    is written; those in ``lost`` are raised after the write was done. While ``gate`` is set, writes wait for it
+    before they are done, and ``waiting`` tells how many do."""
 
     statuses: dict[int, list[DeploymentStatus]] = field(default_factory=dict)
     writes: int = 0
     refusals: list[ProviderError] = field(default_factory=list)
     lost: list[ProviderError] = field(default_factory=list)
+    gate: asyncio.Event | None = None
+    waiting: int = 0
     permissions: dict[str, str] = field(default_factory=dict)
+    permission_problem: ProviderError | None = None
     token_problem: ProviderError | None = None
     missing: tuple[str, ...] = ()
     reachable_from: bool = True
@@ -73,6 +78,10 @@ class MemoryProvider:
 
     async def create_status(self, deployment_id: int, status: DeploymentStatus) -> None:
         self.writes += 1
+        if self.gate:
+            self.waiting += 1
+            await self.gate.wait()
+            self.waiting -= 1
         if self.refusals:
             raise self.refusals.pop(0)
         self.statuses.setdefault(deployment_id, []).append(status)
@@ -84,6 +93,8 @@ class MemoryProvider:
         return ShownStatus(shown[-1].state, shown[-1].description, 0, shown[-1].log_url) if shown else None
 
     async def permission(self, user: str) -> str:
+        if self.permission_problem:
+            raise self.permission_problem
         return self.permissions.get(user, "write")
 
     async def in_team(self, team: str, user: str) -> bool:
@@ -117,9 +128,8 @@ class Rig:
             pass
 
     def restart(self) -> None:
-        """The app starts anew on the same database."""
-        old = self.ctx
-        self.ctx.started_at = old.now()
+        """The app starts anew on the same database: what it had in memory is gone."""
+        self.ctx.started_at = self.ctx.now()
         self.ctx.handed_out.clear()
 
     # GitHub
@@ -221,11 +231,32 @@ class Rig:
         return await self.call(job, "start", **said)
 
     async def started(self, environment: str = "staging") -> tuple[Deploy, dict[str, Any]]:
-        """A deploy whose command is allowed to run, its status written and confirmed."""
+        """A deploy whose command is allowed to run; its runner was granted the status ``in_progress``."""
         deploy = await self.deployment(environment)
         job = await self.claimed()
         status, answer = await self.start(job)
         assert (status, answer["answer"]) == (200, "yes"), answer
+        return await self.get(deploy), job
+
+    async def ready(self, deploy: Deploy) -> bool:
+        """May it be claimed now?"""
+        now = await self.get(deploy)
+        return now.state == "queued" and now.ready_at is not None and now.ready_at <= self.clock[0]
+
+    async def in_state(self, state: str) -> tuple[Deploy, dict[str, Any]]:
+        """A deploy in a state (``lost`` and ``dead`` too) and the job of its lease, which for a queued one is over."""
+        deploy = await self.deployment()
+        job = await self.claimed(claim_id="first")
+        if state == "queued":
+            await self.hold(job)
+        if state in {"running", "lost", "dead", "succeeded"}:
+            await self.start(job)
+        if state in {"lost", "dead"}:
+            await self.pass_s(61)
+        if state == "dead":
+            await self.declare_dead(deploy)
+        if state == "succeeded":
+            await self.finish(job)
         return await self.get(deploy), job
 
     async def finish(self, job: dict[str, Any], ended_by: str = "exit", **body: Any) -> tuple[int, Any]:
@@ -264,14 +295,14 @@ async def rig_on(stores: Stores) -> AsyncIterator[Rig]:
     provider = MemoryProvider()
     ctx = Context(
         stores=stores,
-        providers={"github": provider},
+        providers={"github": cast(AppClient, provider)},  # all of it that these calls use
         url="https://kedge.test",
         lease_key=b"k" * 32,
         now=lambda: clock[0],
     )
     await reload.put_in_force(ctx, CONFIG)
     clock[0] += 120_000
-    app = web.Application(middlewares=[errors, wire_version], client_max_size=2 << 20)
+    app = web.Application(middlewares=[wire_version, errors], client_max_size=2 << 20)
     app[CONTEXT] = ctx
     app[SETTINGS] = settings()
     app.add_routes(runner_api.routes())
