@@ -117,25 +117,18 @@ def _as_dict(cursor: sqlite3.Cursor, values: tuple[Any, ...]) -> dict[str, Any]:
     return {column[0]: value for column, value in zip(cursor.description, values, strict=True)}
 
 
-async def _connect(path: Path, *pragmas: str) -> aiosqlite.Connection:
+async def _connect(path: Path, *, readonly: bool = False) -> aiosqlite.Connection:
     raw = await aiosqlite.connect(path, isolation_level=None, timeout=_BUSY_MS / 1000, cached_statements=256)
     try:
-        for pragma in ("foreign_keys = ON", "synchronous = FULL", *pragmas):
+        for pragma in ("foreign_keys = ON", "synchronous = FULL", f"query_only = {readonly:d}"):
             await raw.execute_fetchall(f"PRAGMA {pragma}")
+        ((mode,),) = await raw.execute_fetchall("PRAGMA journal_mode = WAL")
+        if mode != "wal":
+            raise StoreError(f"{path} is on a file system without write-ahead logging; put it on a local disk.")
         raw.row_factory = _as_dict  # type: ignore[assignment]
     except BaseException:
         await raw.close()
         raise
-    return raw
-
-
-async def _writer(path: Path) -> aiosqlite.Connection:
-    path.touch(mode=0o600, exist_ok=True)  # SQLite gives its other files the same mode
-    raw = await _connect(path)
-    (row,) = await raw.execute_fetchall("PRAGMA journal_mode = WAL")
-    if row["journal_mode"] != "wal":
-        await raw.close()
-        raise StoreError(f"{path} is on a file system without write-ahead logging; put it on a local disk.")
     return raw
 
 
@@ -181,7 +174,16 @@ class SqliteDatabase:
     async def close(self) -> None:
         self._closing = True
         self._wake.set()
-        await asyncio.wait({self._writing})
+        try:
+            await asyncio.wait({self._writing})
+        finally:
+            await self._release()  # what the writer did not, if it was cancelled
+
+    async def _release(self) -> None:
+        """Close the connections: their threads would keep the process alive."""
+        await self._reads.wait()
+        while self._connections:
+            await self._connections.pop().close()
 
     def _refuse_closed(self) -> None:
         if self._closing:
@@ -209,9 +211,7 @@ class SqliteDatabase:
             self._closing = True
             for write in self._waiting:
                 write.answer.set_exception(Unavailable("The database was closed before this was saved."))
-            await self._reads.wait()
-            for connection in self._connections:  # their threads would keep the process alive
-                await connection.close()
+            await self._release()
 
     async def _write_batch(self) -> None:
         """One transaction for what waits now and what comes while it runs; all are answered after its commit."""
@@ -272,9 +272,10 @@ async def open_sqlite(path: Path) -> SqliteDatabase:
     check_version()
     connections: list[aiosqlite.Connection] = []
     try:
-        connections.append(await _writer(path))
+        path.touch(mode=0o600, exist_ok=True)  # SQLite gives its other files the same mode
+        connections.append(await _connect(path))
         for _ in range(_READERS):
-            connections.append(await _connect(path, "query_only = ON"))
+            connections.append(await _connect(path, readonly=True))
     except BaseException as error:
         for connection in connections:
             await connection.close()

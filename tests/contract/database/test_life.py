@@ -3,7 +3,10 @@
 import asyncio
 import stat
 import sys
+import threading
+from collections.abc import Coroutine, Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -95,6 +98,51 @@ async def test_a_process_that_forgets_to_close_still_ends(database_url: str, mig
     stores = await open_stores(database_url, migrations=migrations)
     assert await names(stores.main) == ["kept"]
     await stores.close()
+
+
+class InterruptedAt:
+    """Runs a coroutine, and at its n-th wait ends it as the end of the event loop does: every task is cancelled."""
+
+    def __init__(self, work: Coroutine[Any, Any, object], n: int) -> None:
+        self._work, self._n = work, n
+
+    def __await__(self) -> Generator[Any, Any, bool]:
+        try:
+            waits_for = self._work.send(None)
+            for _ in range(self._n):
+                yield waits_for
+                waits_for = self._work.send(None)
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+            waits_for = self._work.throw(asyncio.CancelledError())
+            while True:
+                yield waits_for
+                waits_for = self._work.send(None)
+        except StopIteration:
+            return False
+        except asyncio.CancelledError:
+            return True
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # aiosqlite's, loop is closed
+def test_an_interrupted_start_leaves_no_thread(tmp_path: Path, migrations: Path) -> None:
+    before = set(threading.enumerate())
+
+    async def interrupted(n: int) -> bool:
+        work = open_then_close(f"sqlite:///{tmp_path}/{n}.sqlite", migrations)
+        return await InterruptedAt(work, n)
+
+    awaits = 0
+    while asyncio.run(interrupted(awaits)):
+        awaits += 1
+        for thread in set(threading.enumerate()) - before:
+            thread.join(20)
+            assert not thread.is_alive(), awaits
+    assert awaits > 10
+
+
+async def open_then_close(url: str, migrations: Path) -> None:
+    await (await open_stores(url, migrations=migrations)).close()
 
 
 async def test_a_commit_on_sqlite_waits_for_the_disk(file: SqliteDatabase) -> None:
