@@ -18,7 +18,7 @@ from runner import config
 from runner.client import AppClient
 from runner.config import Settings
 from runner.journal import Journal, WorkdirBusy, lock_workdir
-from runner.runner import run
+from runner.slots import run
 from runner.tools import Tools
 from runner.workspace import Workspaces
 
@@ -43,12 +43,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _log_to_stderr()
     try:
         settings = config.load(os.environ)
-        with lock_workdir(settings.workdir):
+        with contextlib.ExitStack() as stack:
+            _enter(settings, stack)
             harden()
             return asyncio.run(_run(settings))
     except (SettingsError, WorkdirBusy) as error:
         print(error, file=sys.stderr)
         return 2
+
+
+def _enter(settings: Settings, stack: contextlib.ExitStack) -> None:
+    """Hold the work folder. Raises WorkdirBusy, SettingsError."""
+    try:
+        stack.enter_context(lock_workdir(settings.workdir))
+    except OSError as error:
+        raise SettingsError([f"KEDGE_WORKDIR: {settings.workdir} cannot be used: {error.strerror}."]) from None
 
 
 async def _run(settings: Settings) -> int:

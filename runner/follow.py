@@ -142,7 +142,7 @@ async def _finish(held: Held, result: Result, log_end: int) -> None:
         ended_at=checks.rfc3339(result.ended_at),
         exit_code=result.exit_code,
         signal=result.signal,
-        reason=result.reason,
+        reason=result.reason if result.ended_by == "error" else "",  # of the others the app knows better
         log_end=log_end,
     )
     backoff = Backoff(held.tools.pace.first_s, held.tools.pace.most_s)

@@ -62,6 +62,8 @@ async def write(grant: Grant, provider: RepositoryClient, retry_s: float) -> boo
         except (TimeoutError, Unavailable) as error:
             reason, doubtful = str(error) or "no answer in time", True
         except RateLimited as error:
+            if error.retry_after_s >= grant.left_s:
+                break
             reason, pause_s = error.message, error.retry_after_s
         except Unauthorized as error:  # a new token may come with a beat
             reason = error.message

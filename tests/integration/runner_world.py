@@ -57,6 +57,7 @@ class World:
     apps: tuple[str, ...] | None = None
     shared: tuple[str, ...] = ()
     environ: dict[str, str] = field(default_factory=lambda: dict(os.environ) | {"KEDGE_RUNNER_TOKEN": RUNNER_TOKEN})
+    processes: list[asyncio.subprocess.Process] = field(default_factory=list)
     ids: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     @property
@@ -66,7 +67,9 @@ class World:
     @property
     def journal(self) -> list[str]:
         """What the runner still owes somebody."""
-        return [entry.path.name for entry in Journal(self.workdir).entries()]
+        folder = self.workdir / "journal"
+        names = [path.name for path in folder.iterdir()] if folder.exists() else []
+        return [name for name in names if not name.startswith(".")]
 
     def job(self, command: str, **other: Any) -> wire.Job:
         number = next(self.ids)
@@ -167,7 +170,7 @@ class World:
 
     async def process(self, **environ: str) -> asyncio.subprocess.Process:
         """A runner as a process of its own."""
-        return await asyncio.create_subprocess_exec(
+        process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "runner",
@@ -176,6 +179,8 @@ class World:
             | environ,
             stderr=asyncio.subprocess.PIPE,
         )
+        self.processes.append(process)
+        return process
 
 
 async def killed(process: asyncio.subprocess.Process) -> None:
@@ -205,6 +210,9 @@ async def world(folder: Path) -> AsyncIterator[World]:
         try:
             yield made
         finally:
+            for process in made.processes:
+                if process.returncode is None:
+                    await killed(process)
             for deploy in app.deploys.values():
                 await processes.sweep(f"{deploy.job.id}-{hashlib.sha256(deploy.lease.encode()).hexdigest()[:12]}")
-    assert app.breaches == []
+    assert app.breaches == [], app.breaches

@@ -1,11 +1,13 @@
 """What a runner does when answers are lost, late, hostile or unwelcome: each rule of the protocol by its trace."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from ghapp import wire
+from runner import processes
 from tests.integration import fake_app
 from tests.integration.fake_app import (
     HANG,
@@ -182,7 +184,9 @@ async def test_a_cancel_ends_what_runs(world: World) -> None:
         await until(lambda: "up" in deploy.output)
         deploy.request_cancel()
         await world.ended(deploy)
-    assert (deploy.state, deploy.output) == ("cancelled", "up\nbye\n")
+    assert deploy.state == "cancelled"
+    assert deploy.output.startswith("up\n")
+    assert deploy.output.endswith("bye\n")
     assert world.github.states == ["in_progress", "error"]
 
 
@@ -259,6 +263,83 @@ async def test_a_proxy_that_finds_chunks_too_large_gets_smaller_ones(world: Worl
     assert len(deploy.log) > 1_300_000
 
 
+async def test_chunks_that_are_answered_out_of_order_or_lost_arrive_in_order(world: World) -> None:
+    weather = [Fault(late_s=0.2), Fault(late_s=0.05), LOST_ANSWER, LOST_REQUEST, Fault(late_s=0.1), http(502)]
+    world.app.faults["log"].extend(weather * 3)
+    deploy = await world.see_through("seq 1 1500000", deployment_id=None)
+    assert deploy.output == "".join(f"{number}\n" for number in range(1, 1_500_001))
+
+
+async def test_an_app_that_has_lost_a_part_of_the_log_gets_it_again(world: World) -> None:
+    deploy = world.ask(f"echo one; {world.wait_for('two')}; echo two; {world.wait_for('end')}")
+    async with world.running():
+        await until(lambda: deploy.output == "one\n")
+        deploy.chunks.clear()
+        (world.folder / "two").touch()
+        await until(lambda: deploy.output == "one\ntwo\n")
+        (world.folder / "end").touch()
+        await world.ended(deploy)
+    assert deploy.state == "succeeded"
+
+
+# When the runner itself fails
+
+
+@pytest.mark.parametrize("where", ["runner.ship.Shipper.run", "runner.processes.wait", "runner.statuses.write"])
+async def test_a_failure_of_its_own_while_it_runs_goes_on_by_the_journal(
+    world: World, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    deploy = world.ask(f"{world.tally()}; sh deploy.sh")
+    with monkeypatch.context() as patch:
+        failed = failing(patch, where)
+        async with world.running():
+            await until(failed.is_set)
+            patch.undo()
+            await world.ended(deploy)
+    assert (deploy.state, deploy.output, world.times("runs")) == ("succeeded", "deploying\n", 1)
+
+
+@pytest.mark.parametrize("where", ["runner.checks.ask", "runner.environment.build"])
+async def test_a_failure_of_its_own_before_the_start_ends_the_deploy(
+    world: World, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    failing(monkeypatch, where)
+    deploy = await world.see_through(world.tally())
+    assert (deploy.state, deploy.finishes[0].started, world.times("runs")) == ("errored", False, 0)
+    assert b"as asked for" in deploy.log
+
+
+async def test_without_room_for_the_journal_nothing_is_begun(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    deploy = world.ask(world.tally())
+    with monkeypatch.context() as patch:
+        failed = failing(patch, "runner.journal.Journal.create", OSError("as asked for"))
+        async with world.running():
+            await until(failed.is_set)
+            patch.undo()
+            assert deploy.beats == []
+            world.app.again(deploy)
+            await world.ended(deploy)
+    assert (deploy.state, world.times("runs")) == ("succeeded", 1)
+
+
+async def test_without_a_supervisor_nothing_runs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    failing(monkeypatch, "runner.processes.launch", processes.LaunchFailed("as asked for"))
+    deploy = await world.see_through(world.tally())
+    assert (deploy.state, deploy.finishes[0].started, world.times("runs")) == ("errored", False, 0)
+
+
+def failing(patch: pytest.MonkeyPatch, where: str, error: Exception | None = None) -> asyncio.Event:
+    """Make a function fail; the event tells that it did."""
+    failed = asyncio.Event()
+
+    def fail(*_: object, **__: object) -> None:
+        failed.set()
+        raise error or RuntimeError("as asked for")
+
+    patch.setattr(where, fail)
+    return failed
+
+
 async def test_a_finish_that_was_answered_otherwise_before_is_the_end(world: World) -> None:
     world.app.faults["finish"].append(Fault(answer=kedge_error(409, "too_late")))
     deploy = world.ask("true")
@@ -317,6 +398,12 @@ async def test_a_status_that_is_refused_is_left_to_the_app(world: World) -> None
     assert deploy.state == "succeeded"
     assert deploy.confirmed == []
     assert world.github.requests.count("create") == 1
+
+
+async def test_a_limit_that_outlasts_the_grant_leaves_the_status_to_the_app(world: World) -> None:
+    world.github.faults["create"].append(429)  # without Retry-After: a minute
+    deploy = await world.see_through("true")
+    assert (deploy.state, deploy.confirmed, world.github.requests.count("create")) == ("succeeded", [], 1)
 
 
 async def test_lost_finish_answers_do_not_write_twice(world: World) -> None:

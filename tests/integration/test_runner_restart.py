@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from runner import journal as journals
-from runner import processes
+from runner import processes, procfs
 from runner.journal import Command, Entry, Journal
 from tests.integration.fake_app import LOST_ANSWER, LOST_REQUEST, Deploy
 from tests.integration.runner_world import World, killed, until
@@ -128,7 +128,8 @@ async def test_a_dead_supervisor_is_swept_up_after(world: World) -> None:
         await world.ended(deploy)
     assert (deploy.state, deploy.finishes[0].started, world.times("runs")) == ("errored", True, 0)
     assert "supervisor" in deploy.finishes[0].reason
-    assert not Path(f"/proc/{(world.folder / 'pid').read_text().strip()}").exists()
+    left = procfs.read(int((world.folder / "pid").read_text()))
+    assert left is None or not left.alive
 
 
 async def test_what_cannot_be_killed_is_named_and_held_as_lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,8 +188,14 @@ async def test_declared_dead_while_the_runner_was_away(world: World) -> None:
 
 
 async def test_an_unreadable_entry_stops_nobody(world: World) -> None:
-    Journal(world.workdir).create("9", "lease", b"{")
-    assert (await world.see_through("true")).state == "succeeded"
+    journal = Journal(world.workdir)
+    journal.create("8", "lease", b"{")
+    begun = journal.create("9", "lease", b"{")
+    starting(begun)
+    deploy = world.ask("true")
+    async with world.running():
+        await until(lambda: deploy.terminal and world.journal == [begun.path.name])
+    assert deploy.state == "succeeded"
 
 
 async def test_a_start_without_answer_when_the_runner_died(world: World) -> None:
@@ -282,6 +289,14 @@ def test_a_command_of_the_same_user_cannot_read_the_runners_environment() -> Non
     asks = "import ctypes; from runner.__main__ import harden; harden(); print(ctypes.CDLL(None).prctl(3))"
     done = subprocess.run([sys.executable, "-c", asks], check=True, capture_output=True)
     assert done.stdout == b"0\n"
+
+
+async def test_a_work_folder_that_cannot_be_used(world: World) -> None:
+    runner = await world.process(KEDGE_WORKDIR="/proc/nowhere")
+    _, errors = await runner.communicate()
+    assert runner.returncode == 2
+    assert b"KEDGE_WORKDIR" in errors
+    assert b"Traceback" not in errors
 
 
 async def test_an_outage_around_a_restart(world: World) -> None:
