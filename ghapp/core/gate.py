@@ -27,13 +27,15 @@ class Decision:
 class Facts:
     """What is known about one deploy at one moment. What the asker cannot know it leaves at its default.
 
-    ``forced`` holds what a permitted person passed: ``checks``, ``lock``, ``all``. ``refused`` are blockers that
-    were found when it was asked and do not change (who may, which refs, which task). ``checks_problem`` says why
-    the checks could not be read; ``token_missing`` names permissions that the installation does not grant.
+    ``forced`` holds what a permitted person, ``forced_by``, passed: ``checks``, ``lock``, ``all``. ``refused``
+    are blockers that were found when it was asked and do not change (who may, which refs, which task).
+    ``checks_problem`` says why the checks could not be read; ``token_missing`` names permissions that the
+    installation does not grant.
     """
 
     user: str
     forced: frozenset[str] = frozenset()
+    forced_by: str | None = None
     cancelled_by: str | None = None
     refused: tuple[Blocker, ...] = ()
     waiting: tuple[Blocker, ...] = ()
@@ -52,9 +54,9 @@ def decide(facts: Facts) -> Decision:
     return Decision(verdict, tuple(blocker for found, blocker in findings if found is verdict))
 
 
-def passes_lock(facts: Facts) -> bool:
-    """Forced through locks? A lock that somebody else sets later holds it none the less until forced again."""
-    return bool(facts.forced & {"lock", "all"})
+def _passes(facts: Facts, lock: Lock) -> bool:
+    """Who forces takes the locks over, and passes only their own: one that somebody sets later holds."""
+    return bool(facts.forced & {"lock", "all"}) and lock.who == facts.forced_by
 
 
 def _findings(facts: Facts) -> Iterator[tuple[Verdict, Blocker]]:
@@ -65,8 +67,7 @@ def _findings(facts: Facts) -> Iterator[tuple[Verdict, Blocker]]:
         yield Verdict.REFUSE, blocker
     for blocker in facts.waiting:
         yield Verdict.WAIT, blocker
-    if not passes_lock(facts):
-        yield from ((Verdict.WAIT, _lock_blocker(lock)) for lock in facts.locks)
+    yield from ((Verdict.WAIT, _lock_blocker(lock)) for lock in facts.locks if not _passes(facts, lock))
     if facts.turn:
         yield Verdict.WAIT, facts.turn
     if facts.token_missing:

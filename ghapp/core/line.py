@@ -10,7 +10,8 @@ from ghapp.core.values import Blocker, BlockerKind, Lock, State
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """A queued deploy. ``front_at``: when it was put to the front, else None. ``own`` are the blockers that
-    concern it alone (checks, permissions of the token …), as last reported."""
+    concern it alone (checks, permissions of the token …), as last reported. While ``registering`` it has no
+    place yet: it can neither be claimed nor hold others."""
 
     id: int
     name: str
@@ -20,7 +21,9 @@ class Waiting:
     deployment_id: int | None = None
     front_at: int | None = None
     forced: frozenset[str] = frozenset()
+    forced_by: str | None = None
     own: tuple[Blocker, ...] = ()
+    registering: Blocker | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,10 @@ class Place:
     next: bool
 
 
+#: Who is held by one of these does not hold those behind.
+_NO_PLACE = frozenset({BlockerKind.LOCK, BlockerKind.REGISTERING})
+
+
 def order(waiting: Waiting) -> tuple[int, int, int, int]:
     """Those put to the front first; else by (asked_at, provider's deployment id, own id)."""
     at = waiting.asked_at if waiting.front_at is None else waiting.front_at
@@ -57,10 +64,18 @@ def arrange(waiting: Iterable[Waiting], active: Active | None, locks: Sequence[L
     places: list[Place] = []
     turn = _busy(active) if active else None
     for position, one in enumerate(sorted(waiting, key=order), 1):
-        facts = gate.Facts(user=one.user, forced=one.forced, locks=tuple(locks), turn=turn)
+        unregistered = (one.registering,) if one.registering else ()
+        facts = gate.Facts(
+            user=one.user,
+            forced=one.forced,
+            forced_by=one.forced_by,
+            waiting=unregistered,
+            locks=tuple(locks),
+            turn=turn,
+        )
         blockers = gate.decide(facts).blockers
         places.append(Place(one.id, position, blockers or one.own, next=not blockers))
-        if turn is None and not any(blocker.kind is BlockerKind.LOCK for blocker in blockers):
+        if turn is None and not any(blocker.kind in _NO_PLACE for blocker in blockers):
             turn = _behind(one)
     return places
 

@@ -120,11 +120,12 @@ def token_permission(missing: Sequence[str]) -> str:
     )
 
 
-def no_runner(labels: Sequence[str], seen: int | None, now: int) -> str:
+def no_runner(labels: Sequence[str], seen: int | None) -> str:
+    """It says since when, not for how long: a sentence that changes by itself would be written again and again."""
     wanted = f" with label{'s' if len(labels) > 1 else ''} {joined(labels)}" if labels else ""
     if seen is None:
         return f"No runner{wanted} has been seen yet; start one with `python -m runner`."
-    return f"No runner{wanted} has been seen for {duration((now - seen) / 1000)}."
+    return f"No runner{wanted} has been seen since {clock(seen)}."
 
 
 def ready() -> str:
@@ -133,6 +134,14 @@ def ready() -> str:
 
 def cancelled(who: str) -> str:
     return f"Cancelled by {who}."
+
+
+def registering() -> str:
+    return "Being registered as a deployment with the provider."
+
+
+def not_registered(problem: str) -> str:
+    return f"It could not be registered with the provider: {problem}"
 
 
 def not_allowed(who: str, environment: str, users: Sequence[str], teams: Sequence[str]) -> str:
@@ -156,6 +165,32 @@ def which_app(repository: str, names: Sequence[str], named: str | None = None) -
     if named:
         return f"{repository} has no app {named}.{nearest(named, names)}"
     return f"{repository} has several apps: say which in payload.app ({joined(names, 8)})."
+
+
+def which_repository(app: str, name: str, found: Sequence[str]) -> str:
+    if found:
+        return f"Several installed repositories are called {name} ({joined(found)}); set `repository` of {app}."
+    return f"No repository {name} is installed for {app}; install the app on it, or set `repository` of {app}."
+
+
+def small_token(scope: str, app: str, environment: str) -> str:
+    return f"This takes a token with the scope {scope} for {app} in {environment}."
+
+
+def admins_only(what: str) -> str:
+    return f"{what} takes admin permission on the repository, or a token with the scope admin."
+
+
+def not_your_lock(lock: Lock) -> str:
+    return f"{locked(lock)} Taking it over takes admin permission on the repository, or the scope admin."
+
+
+def no_commit(name: str) -> str:
+    return f"There is no commit {name} in the repository."
+
+
+def disagree(sha: str, ref: str) -> str:
+    return f"{short(sha)} is not on {ref}; give the one or the other, or a ref that contains it."
 
 
 # How it goes and ends

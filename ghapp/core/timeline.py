@@ -24,6 +24,8 @@ def told(kind: str, who: str | None, data: Mapping[str, object]) -> str:
     match kind:
         case "asked":
             return f"{somebody} asked for it {_door(_text(data, 'door'))}."
+        case "registered":
+            return "The provider knows it as a deployment."
         case "claimed":
             return f"Runner {somebody} took it, to ask the checks and to prepare."
         case "held":

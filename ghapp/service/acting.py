@@ -2,7 +2,7 @@
 
 from ghapp.core import sentences, states
 from ghapp.core.values import Lock, State
-from ghapp.service import asking, lines
+from ghapp.service import asking, lines, locking
 from ghapp.service.context import Context
 from ghapp.service.leases import checked
 from ghapp.store import deploys, events, places
@@ -54,10 +54,18 @@ async def declare_dead(tx: Tx, ctx: Context, deploy_id: int, who: str) -> Deploy
     return await asking.end(tx, ctx, deploy, State.ERRORED, reason=reason, who=who, declared_dead_by=who)
 
 
-async def force(tx: Tx, ctx: Context, deploy_id: int, who: str, what: frozenset[str]) -> Deploy:
-    """Pass ``checks``, ``lock`` or ``all``, from the front of the line. Raises Problem ``conflict`` once it runs."""
+async def force(
+    tx: Tx, ctx: Context, deploy_id: int, who: str, what: frozenset[str], *, may_take_over: bool = True
+) -> Deploy:
+    """Pass ``checks``, ``lock`` or ``all``, from the front of the line; locks are taken over with it.
+
+    Raises Problem ``conflict`` once it runs, ``forbidden`` for a lock that may not be taken over.
+    """
     deploy = await held(tx, deploy_id)
     checked(states.Event.FORCE, deploy)
+    if what & {"lock", "all"}:
+        locks = await places.locks_on(tx, deploy.environment_id, ctx.now())
+        await locking.take_over(tx, ctx, locks, who, may_take_over=may_take_over)
     now = ctx.now()
     await deploys.save(
         tx,

@@ -1,13 +1,13 @@
 """A request becomes a deploy, whichever door it came through."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ghapp.core import commands, sentences
 from ghapp.core.config import EnvironmentConfig
 from ghapp.core.values import STATUS_OF, Blocker, BlockerKind, DeploymentStatus, Door, State
 from ghapp.service import lines, statuses
 from ghapp.service.context import Context
-from ghapp.store import deploys, events, places
+from ghapp.store import deploys, events, outbox, places
 from ghapp.store.base import Tx
 from ghapp.store.deploys import Deploy
 from ghapp.store.places import Environment
@@ -16,7 +16,9 @@ from ghapp.store.places import Environment
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What is asked for. ``request`` tells repeated askings of the same thing; ``refused`` are blockers found
-    when it was asked (who may, which refs): with any of them the deploy is recorded as rejected."""
+    when it was asked (who may, which refs): with any of them the deploy is recorded as rejected. ``registering``:
+    the provider does not know of it yet and is to be told. ``front``: before all that wait already. ``own``: what
+    is known to be pending."""
 
     request: str
     config: EnvironmentConfig
@@ -28,9 +30,13 @@ class Request:
     user: str
     asked_at: int
     deployment_id: int | None = None
+    registering: bool = False
+    forced: frozenset[str] = frozenset()
+    front: bool = False
     on_behalf_of: str | None = None
     hosts: str = ""
-    refused: tuple[Blocker, ...] = field(default=())
+    refused: tuple[Blocker, ...] = ()
+    own: tuple[Blocker, ...] = ()
 
 
 def values_of(deploy: Deploy) -> commands.Values:
@@ -59,6 +65,10 @@ async def ask(tx: Tx, ctx: Context, environment: Environment, request: Request) 
         repository_id=request.repository_id,
         request=request.request,
         deployment_id=request.deployment_id,
+        registering=int(request.registering),
+        forced=request.forced,
+        forced_by=request.user if request.forced else None,
+        front_at=now if request.front or request.forced else None,
         door=request.door.value,
         task=request.task,
         ref=request.ref,
@@ -67,6 +77,7 @@ async def ask(tx: Tx, ctx: Context, environment: Environment, request: Request) 
         on_behalf_of=request.on_behalf_of,
         hosts=request.hosts,
         config=request.config,
+        own_blockers=request.own,
         state=State.QUEUED,
         asked_at=request.asked_at,
         created_at=now,
@@ -76,8 +87,25 @@ async def ask(tx: Tx, ctx: Context, environment: Environment, request: Request) 
     refused = (*request.refused, *_command_problems(deploy))
     if refused:
         return await end(tx, ctx, deploy, State.REJECTED, blockers=refused)
+    if request.registering:
+        await _register(tx, deploy, now)
     await lines.settle(tx, ctx, environment.id)
     return await _known(tx, deploy_id)
+
+
+async def _register(tx: Tx, deploy: Deploy, now: int) -> None:
+    """The provider is owed the registration; the row was there first."""
+    await outbox.put(
+        tx,
+        channel=outbox.REGISTER,
+        deploy_id=deploy.id,
+        repository_id=deploy.repository_id,
+        deployment_id=0,
+        status=DeploymentStatus(STATUS_OF[State.QUEUED], sentences.registering()),
+        final=True,
+        now=now,
+        next_at=now,
+    )
 
 
 async def _known(tx: Tx, deploy_id: int) -> Deploy:

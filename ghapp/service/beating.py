@@ -29,7 +29,7 @@ async def beat(ctx: Context, deploy_id: int, lease: str, status_written: str | N
         left_s = (deadline - ctx.now()) / 1000
         if current.lease_hash != lease_hash(lease) or current.state is not deploy.state:
             break
-        if token or current.cancel_requested_by or left_s <= 0:
+        if token or current.cancel_requested_by or left_s <= 0 or ctx.stopping:
             return Heard(current, token)
         await Signals.wait(woken, left_s)
     return Heard(await ctx.stores.main.write(lambda tx: leases.leased(tx, deploy_id, lease)), None)

@@ -16,8 +16,6 @@ from ghapp.vcs.base import ProviderError, RepoToken
 #: A claim that no call confirms within this time is void; afterwards a lease lasts `LEASE_MS` from the last call.
 CONFIRM_MS = 5_000
 LEASE_MS = 60_000
-#: Candidates looked at in one go; only heads of lines are among them.
-CANDIDATES = 50
 #: How long to leave a deploy alone whose repository token could not be had.
 TOKEN_RETRY_MS = 15_000
 
@@ -61,7 +59,7 @@ async def claim(ctx: Context, wish: Wish) -> Claimed | None:
         if taken := await _take_first(ctx, wish):
             return taken
         now = ctx.now()
-        if now >= deadline:
+        if now >= deadline or ctx.stopping:
             return None
         ready_at = await ctx.stores.main.read(lambda tx, now=now: deploys.next_ready_at(tx, now))  # type: ignore[misc]
         await Signals.wait(woken, (min(deadline, ready_at or deadline) - now) / 1000)
@@ -73,7 +71,8 @@ async def _present(ctx: Context, wish: Wish) -> None:
     async def work(tx: Tx) -> None:
         known = {one.name: one for one in await places.runners(tx)}.get(runner.name)
         await places.keep_runner(tx, runner)
-        if known is None or known.seen_at < runner.seen_at - lines.RUNNER_SEEN_MS:
+        before = (known.labels, known.apps) if known and known.seen_at >= runner.seen_at - lines.RUNNER_SEEN_MS else None
+        if before != (runner.labels, runner.apps):
             for environment_id in await places.environments_with_line(tx):
                 await places.hold_environment(tx, environment_id)
                 await lines.settle(tx, ctx, environment_id)
@@ -93,7 +92,7 @@ async def _repeated(ctx: Context, wish: Wish) -> Deploy | None:
 
 async def _take_first(ctx: Context, wish: Wish) -> Claimed | None:
     now = ctx.now()
-    for candidate in await ctx.stores.main.read(lambda tx: deploys.ready(tx, now, CANDIDATES)):
+    for candidate in await ctx.stores.main.read(lambda tx: deploys.ready(tx, now)):
         if not lines.accepts(candidate, wish.labels, wish.apps):
             continue
         if await _token(ctx, candidate) is None:
@@ -126,6 +125,7 @@ async def take(tx: Tx, ctx: Context, candidate: Deploy, wish: Wish) -> Deploy | 
         runner=wish.runner,
         claimed_at=now,
         ready_at=None,
+        blockers=(),
         previous_sha=live.sha if live else None,
         check_counter=await checks.counter(tx, deploy.repository_id, deploy.sha),
     )

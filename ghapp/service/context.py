@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ghapp.core.config import AppConfig
+from ghapp.service.permissions import Permissions
 from ghapp.store.base import Work
 from ghapp.store.stores import Stores
 from ghapp.vcs.base import AppClient
@@ -60,7 +61,7 @@ class Context:
 
     ``lease_key`` derives leases, so that none is stored. ``started_at``: nothing expires before the app has
     been up for a while, because nobody could reach it. ``handed_out``: deploy id -> end (ms) of the newest
-    repository token that its runner was given by this process.
+    repository token that its runner was given by this process. ``stopping``: long polls end at once.
     """
 
     stores: Stores
@@ -70,8 +71,10 @@ class Context:
     now: Callable[[], int] = system_clock
     apps: Apps = field(default_factory=Apps)
     signals: Signals = field(default_factory=Signals)
+    permissions: Permissions = field(default_factory=Permissions)
     started_at: int = 0
     handed_out: dict[int, int] = field(default_factory=dict)
+    stopping: bool = False
 
     def __post_init__(self) -> None:
         self.started_at = self.started_at or self.now()
@@ -87,6 +90,12 @@ class Context:
         for topic in ("claims", "outbox", "changes"):
             self.signals.send(topic)
         return result
+
+    def stop(self) -> None:
+        """Answer the long polls: the process is about to end, whoever asks again finds the next one."""
+        self.stopping = True
+        for topic in ("claims", "changes"):
+            self.signals.send(topic)
 
     def page(self, app: str, number: int) -> str:
         """The absolute URL of a deploy's page, which is the log URL written to providers."""

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from ghapp.core import sentences
 from ghapp.core.config import AppConfig, EnvironmentConfig
 from ghapp.core.values import Blocker, BlockerKind, DeploymentStatus, Door, Repository
-from ghapp.service import asking
+from ghapp.service import asking, permits, registering
 from ghapp.service.apps import environment_of
 from ghapp.service.context import Context
 from ghapp.store import checks, deploys, outbox, places
 from ghapp.store.base import Tx
-from ghapp.vcs.base import CheckEvent, DeploymentEvent, Event, InstallationEvent, NotFound, RepositoryClient
+from ghapp.vcs.base import CheckEvent, DeploymentEvent, Event, InstallationEvent, Registered
 
 #: Carried out in the delivery's own transaction; True if the event was work, False if it is history.
 Plan = Callable[[Tx], Awaitable[bool]]
@@ -43,6 +43,9 @@ class _Addressed:
 
 
 async def _deployment(ctx: Context, provider: str, event: DeploymentEvent) -> Plan:
+    if event.request is not None and event.creator == await ctx.providers[provider].login():
+        request, registered = event.request, Registered(event.deployment_id, event.created_at)
+        return lambda tx: registering.bind(tx, ctx, request, registered)
     candidates = await _apps_of(ctx, provider, event.repository)
     if not candidates or not _is_ours(event, candidates):
         return _history
@@ -118,30 +121,13 @@ async def _refusals(
     client = ctx.providers[provider].repository(event.repository)
     refused: list[Blocker] = []
     allow = environment.allow
-    if not await may(client, event.creator, environment):
+    if not await permits.passes_allow(ctx, provider, event.repository, event.creator, environment):
         message = sentences.not_allowed(event.creator, environment.name, allow.users, allow.teams)
         refused.append(Blocker(BlockerKind.PERMISSION, message, who=event.creator))
     if environment.refs and not await client.reachable(event.sha, environment.refs):
         message = sentences.wrong_ref(event.sha, environment.name, environment.refs)
         refused.append(Blocker(BlockerKind.REF, message))
     return tuple(refused)
-
-
-async def may(client: RepositoryClient, user: str, environment: EnvironmentConfig) -> bool:
-    """Does the user pass ``allow`` of the environment? Default: push permission on the repository."""
-    allow = environment.allow
-    if user.casefold() in {one.casefold() for one in allow.users}:
-        return True
-    for team in allow.teams:
-        if await client.in_team(team, user):
-            return True
-    persons = [one for one in allow.users if not one.endswith("[bot]")]
-    if persons or allow.teams:
-        return False
-    try:
-        return await client.permission(user) in {"admin", "maintain", "write"}
-    except NotFound:
-        return False
 
 
 async def _ask(

@@ -172,7 +172,7 @@ async def start(tx: Tx, ctx: Context, deploy_id: int, lease: str, check_counter:
 
 async def _start_verdict(tx: Tx, ctx: Context, deploy: Deploy, check_counter: int) -> str:
     locks = tuple(await places.locks_on(tx, deploy.environment_id, ctx.now()))
-    decision = gate.decide(gate.Facts(user=deploy.user, forced=deploy.forced, locks=locks))
+    decision = gate.decide(gate.Facts(user=deploy.user, forced=deploy.forced, forced_by=deploy.forced_by, locks=locks))
     if decision.verdict is not gate.Verdict.OPEN:
         return "no"
     if deploy.forced & {"checks", "all"} or deploy.config.checks == ():

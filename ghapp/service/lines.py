@@ -36,7 +36,15 @@ def ready_blocker(deploy: Deploy, runners: list[Runner], now: int) -> Blocker:
     seen = max((one.seen_at for one in runners if accepts(deploy, one.labels, one.apps)), default=None)
     if seen is not None and seen >= now - RUNNER_SEEN_MS:
         return Blocker(BlockerKind.RUNNER, sentences.ready())
-    return Blocker(BlockerKind.RUNNER, sentences.no_runner(deploy.config.runner, seen, now), since=seen)
+    return Blocker(BlockerKind.RUNNER, sentences.no_runner(deploy.config.runner, seen), since=seen)
+
+
+def own_blockers(deploy: Deploy, runners: list[Runner], now: int) -> tuple[Blocker, ...]:
+    """What a deploy waits for when it is its turn: what was last reported, and a runner where none is there."""
+    runner = ready_blocker(deploy, runners, now)
+    if deploy.own_blockers and runner.message == sentences.ready():
+        return deploy.own_blockers
+    return (*deploy.own_blockers, runner)
 
 
 async def places_in(tx: Tx, ctx: Context, environment_id: int) -> list[tuple[Deploy, line.Place]]:
@@ -48,7 +56,7 @@ async def places_in(tx: Tx, ctx: Context, environment_id: int) -> list[tuple[Dep
     runners = await places.runners(tx)
     active = await deploys.active(tx, environment_id)
     arranged = line.arrange(
-        (_waiting(deploy, ready_blocker(deploy, runners, now)) for deploy in waiting.values()),
+        (_waiting(deploy, own_blockers(deploy, runners, now)) for deploy in waiting.values()),
         _active(active) if active else None,
         await places.locks_on(tx, environment_id, now),
     )
@@ -68,7 +76,7 @@ async def settle(tx: Tx, ctx: Context, environment_id: int) -> None:
         await statuses.want(tx, ctx, deploy, statuses.waiting_status(ctx, deploy, place.blockers))
 
 
-def _waiting(deploy: Deploy, ready: Blocker) -> line.Waiting:
+def _waiting(deploy: Deploy, own: tuple[Blocker, ...]) -> line.Waiting:
     return line.Waiting(
         id=deploy.id,
         name=deploy.name,
@@ -78,8 +86,14 @@ def _waiting(deploy: Deploy, ready: Blocker) -> line.Waiting:
         deployment_id=deploy.deployment_id,
         front_at=deploy.front_at,
         forced=deploy.forced,
-        own=deploy.own_blockers or (ready,),
+        forced_by=deploy.forced_by,
+        own=own,
+        registering=_registering(deploy) if deploy.registering else None,
     )
+
+
+def _registering(deploy: Deploy) -> Blocker:
+    return Blocker(BlockerKind.REGISTERING, sentences.registering(), since=deploy.created_at)
 
 
 def _active(deploy: Deploy) -> line.Active:

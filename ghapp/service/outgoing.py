@@ -1,20 +1,18 @@
 """The outbox worker: tells providers what they should show, one writer at a time (protocol rules 16 to 18)."""
 
 import asyncio
-import random
-from dataclasses import dataclass
-from enum import Enum
 
 import structlog
 
 from ghapp.core.values import STATUS_OF
-from ghapp.service import statuses
+from ghapp.service import registering, statuses
+from ghapp.service.attempts import Attempt, Fate, judge, retry_ms
 from ghapp.service.context import Context, Signals
 from ghapp.store import deploys, events, outbox, places
 from ghapp.store.base import Tx
 from ghapp.store.deploys import Deploy
 from ghapp.store.outbox import Notice
-from ghapp.vcs.base import Forbidden, NotFound, ProviderError, RateLimited, Refused, RepositoryClient, Unavailable
+from ghapp.vcs.base import ProviderError, RepositoryClient
 
 log = structlog.get_logger(__name__)
 
@@ -22,46 +20,6 @@ BATCH = 20
 #: Provider clients speak to one host; a few at a time keeps within its secondary limits.
 AT_ONCE = 4
 LONGEST_WAIT_S = 5.0
-FIRST_RETRY_MS = 1_000
-LONGEST_RETRY_MS = 300_000
-
-
-class Fate(Enum):
-    """What came of one attempt."""
-
-    SHOWN = "shown"
-    LATER = "later"
-    UNSURE = "unsure"
-    REFUSED = "refused"
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """``in_flight``: no answer came, so the request may still arrive there."""
-
-    fate: Fate
-    problem: str | None = None
-    wait_ms: int | None = None
-    in_flight: bool = False
-
-
-def judge(error: ProviderError) -> Attempt:
-    """What a failed call means for its notice."""
-    match error:
-        case RateLimited():
-            return Attempt(Fate.LATER, error.message, int(error.retry_after_s * 1000))
-        case Unavailable():
-            return Attempt(Fate.UNSURE, error.message, in_flight=error.status is None)
-        case Forbidden() | NotFound() | Refused():
-            return Attempt(Fate.REFUSED, error.message)
-        case _:
-            return Attempt(Fate.LATER, error.message)
-
-
-def retry_ms(attempts: int) -> int:
-    """Exponential back-off with jitter: 1 s, 2 s, 4 s … 5 min."""
-    longest = min(LONGEST_RETRY_MS, FIRST_RETRY_MS << min(attempts, 20))
-    return int(longest * random.uniform(0.75, 1.25))  # noqa: S311
 
 
 async def deliver_due(ctx: Context) -> int:
@@ -96,11 +54,13 @@ async def deliver_forever(ctx: Context) -> None:
 
 
 async def _deliver(ctx: Context, notice: Notice) -> None:
+    if notice.channel == outbox.REGISTER:
+        await registering.deliver(ctx, await _client(ctx, notice), notice)
+        return
     taken = await ctx.stores.main.write(lambda tx: _take(tx, ctx, notice))
     if taken is None:
         return
-    provider, repository = await ctx.stores.main.read(lambda tx: places.repository(tx, taken.repository_id))
-    client = ctx.providers[provider].repository(repository)
+    client = await _client(ctx, taken)
     if taken.channel == outbox.VERIFY:
         await _verify(ctx, client, taken)
         return
@@ -108,6 +68,11 @@ async def _deliver(ctx: Context, notice: Notice) -> None:
     await ctx.stores.main.write(lambda tx: _settle(tx, ctx, taken, attempt))
     if attempt.fate is not Fate.SHOWN:
         log.warning("status not written", deployment=taken.deployment_id, fate=attempt.fate.value, why=attempt.problem)
+
+
+async def _client(ctx: Context, notice: Notice) -> RepositoryClient:
+    provider, repository = await ctx.stores.main.read(lambda tx: places.repository(tx, notice.repository_id))
+    return ctx.providers[provider].repository(repository)
 
 
 async def _held(tx: Tx, notice: Notice) -> Deploy | None:

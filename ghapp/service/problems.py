@@ -6,6 +6,7 @@ from ghapp.store.deploys import Deploy
 #: code -> HTTP status (RFC 9110).
 CODES = {
     "bad_request": 400,
+    "checks_failed": 400,
     "unauthorized": 401,
     "forbidden": 403,
     "not_found": 404,
@@ -16,7 +17,10 @@ CODES = {
     "declared_dead": 410,
     "too_large": 413,
     "invalid": 422,
+    "locked": 423,
     "wire_version": 426,
+    "rate_limited": 429,
+    "provider": 502,
     "unavailable": 503,
 }
 

@@ -25,6 +25,7 @@ class Deploy:
     number: int
     request: str
     deployment_id: int | None
+    registering: int
     door: str
     task: str
     ref: str
@@ -136,6 +137,11 @@ async def by_deployment(tx: Tx, repository_id: int, deployment_id: int) -> Deplo
     return _deploy(row) if row else None
 
 
+async def by_request(tx: Tx, request: str) -> Deploy | None:
+    row = await tx.one(_SELECT + "WHERE d.request = :request", request=request)
+    return _deploy(row) if row else None
+
+
 async def by_claim(tx: Tx, claim_id: str) -> Deploy | None:
     """The deploy that this claim id was once given, whether or not the lease still lives."""
     row = await tx.one(_SELECT + "JOIN claims c ON c.deploy_id = d.id WHERE c.claim_id = :id", id=claim_id)
@@ -192,14 +198,14 @@ async def live(tx: Tx, environment_id: int) -> Deploy | None:
     return _deploy(row) if row else None
 
 
-async def ready(tx: Tx, now: int, limit: int) -> list[Deploy]:
-    """Those that are next in their environment and may be claimed, longest waiting first."""
+async def ready(tx: Tx, now: int) -> list[Deploy]:
+    """Those that are next in their environment and may be claimed, longest waiting first: one per line at most."""
     rows = await tx.all(
         _SELECT
         + """WHERE d.state = 'queued' AND d.ready_at <= :now
-             ORDER BY d.front_at IS NULL, d.asked_at, d.deployment_id, d.id LIMIT :limit""",
+             ORDER BY d.front_at IS NULL, COALESCE(d.front_at, d.asked_at), d.deployment_id IS NULL,
+             d.deployment_id, d.id""",
         now=now,
-        limit=limit,
     )
     return [_deploy(row) for row in rows]
 

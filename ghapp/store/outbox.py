@@ -8,11 +8,14 @@ from ghapp.core.values import DeploymentStatus
 from ghapp.store.base import Row, Tx
 
 STATUS = "status"
+REGISTER = "register"
 VERIFY = "verify"
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
+    """``deployment_id`` is 0 where a deployment is yet to be registered; ``status`` is then the first to show."""
+
     id: int
     channel: str
     deploy_id: int | None

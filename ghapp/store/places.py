@@ -161,6 +161,23 @@ async def repository_by_provider_id(tx: Tx, provider: str, provider_id: int) -> 
     return row["id"] if row else None
 
 
+async def repository_of_app(tx: Tx, name: str) -> Repository | None:
+    """The repository that an app is bound to."""
+    row = await tx.one("SELECT repository_id FROM apps WHERE name = :name AND repository_id IS NOT NULL", name=name)
+    return (await repository(tx, row["repository_id"]))[1] if row else None
+
+
+async def scope_of(tx: Tx, lock: Lock) -> tuple[int | None, int | None]:
+    """The ids of the app and environment that a lock is for."""
+    row = await tx.one(
+        """SELECT a.id AS app_id, e.id AS environment_id FROM apps a
+           LEFT JOIN environments e ON e.app_id = a.id AND e.name = :environment WHERE a.name = :app""",
+        app=lock.app or "",
+        environment=lock.environment or "",
+    )
+    return (row["app_id"], row["environment_id"]) if row else (None, None)
+
+
 _LOCKS = """SELECT l.*, a.name AS app, e.name AS environment FROM locks l
 LEFT JOIN apps a ON a.id = l.app_id LEFT JOIN environments e ON e.id = l.environment_id
 """

@@ -192,7 +192,8 @@ class AppClient(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DeploymentEvent:
-    """Somebody created a deployment. ``payload`` is what they sent along, as an object."""
+    """Somebody created a deployment. ``payload`` is what they sent along, as an object; ``request`` what
+    Kedge itself sent along, if it says that it was Kedge."""
 
     repository: Repository
     installation_id: int | None
@@ -206,6 +207,7 @@ class DeploymentEvent:
     created_at: int
     payload: dict[str, object] = field(default_factory=dict)
     problem: str | None = None
+    request: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

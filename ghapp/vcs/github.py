@@ -20,6 +20,7 @@ from ghapp.vcs.github_shapes import (
     check_of_status,
     check_of_suite,
     moment,
+    request_of,
 )
 from ghapp.vcs.github_transport import Authorized, GitHubTransport
 
@@ -255,18 +256,6 @@ class GitHubRepository:
 
     def _variables(self, **more: str) -> dict[str, str]:
         return {"owner": self._owner, "repo": self._name, **more}
-
-
-def request_of(payload: object) -> str | None:
-    """The request that a deployment made by Kedge carries, from its payload (an object, or JSON text)."""
-    if isinstance(payload, str):
-        try:
-            payload = msgspec.json.decode(payload)
-        except msgspec.DecodeError:
-            return None
-    kedge = payload.get("kedge") if isinstance(payload, dict) else None
-    request = kedge.get("request") if isinstance(kedge, dict) else None
-    return request if isinstance(request, str) else None
 
 
 def _commit(shape: _CommitShape) -> Commit:

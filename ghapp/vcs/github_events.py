@@ -19,6 +19,7 @@ from ghapp.vcs.github_shapes import (
     check_of_status,
     moment,
     repository_of,
+    request_of,
 )
 
 #: What GitHub shows in place of an account that was deleted.
@@ -145,6 +146,7 @@ def _deployment(body: bytes | Mapping[str, object]) -> DeploymentEvent | None:
         created_at=moment(deployment.created_at),
         payload=payload,
         problem=problem,
+        request=request_of(payload),
     )
 
 

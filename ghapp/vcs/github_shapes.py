@@ -103,6 +103,18 @@ def repository_of(shape: RepositoryShape) -> Repository:
     )
 
 
+def request_of(payload: object) -> str | None:
+    """The request that a deployment made by Kedge carries, from its payload (an object, or JSON text)."""
+    if isinstance(payload, str):
+        try:
+            payload = msgspec.json.decode(payload)
+        except msgspec.DecodeError:
+            return None
+    kedge = payload.get("kedge") if isinstance(payload, dict) else None
+    request = kedge.get("request") if isinstance(kedge, dict) else None
+    return request if isinstance(request, str) else None
+
+
 def check_of_status(status: StatusShape) -> Check:
     """A commit status; ``error`` is a failure, and so is a state that GitHub has yet to invent."""
     known = {"success": CheckState.SUCCESS, "pending": CheckState.PENDING}

@@ -33,6 +33,7 @@ CREATE TABLE deploys (
   number BIGINT NOT NULL,
   request TEXT NOT NULL UNIQUE,
   deployment_id BIGINT,
+  registering BIGINT NOT NULL DEFAULT 0, -- the provider is yet to tell its deployment id
   door TEXT NOT NULL,
   task TEXT NOT NULL,
   ref TEXT NOT NULL,
@@ -155,10 +156,10 @@ CREATE INDEX deliveries_old ON deliveries (received_at);
 -- The outbox: what the outside world shall be told.
 CREATE TABLE notices (
   id {id},
-  channel TEXT NOT NULL,              -- status, verify
+  channel TEXT NOT NULL,              -- register, status, verify
   deploy_id BIGINT REFERENCES deploys (id),
   repository_id BIGINT NOT NULL REFERENCES repositories (id),
-  deployment_id BIGINT NOT NULL,
+  deployment_id BIGINT NOT NULL,      -- 0 until it is registered
   body TEXT NOT NULL,
   final BIGINT NOT NULL DEFAULT 0,
   version BIGINT NOT NULL DEFAULT 1,  -- counts what replaced the body while it waited

@@ -1,0 +1,83 @@
+"""Who may do what: the token's scope first, then ``allow`` of the environment, asked of the provider."""
+
+from ghapp.core import sentences
+from ghapp.core.actors import Actor
+from ghapp.core.config import AppConfig, EnvironmentConfig
+from ghapp.core.values import Repository
+from ghapp.service.context import Context
+from ghapp.service.problems import Problem
+from ghapp.store import places
+from ghapp.vcs.base import ProviderError
+
+_PUSH = frozenset({"admin", "maintain", "write"})
+
+
+async def passes_allow(
+    ctx: Context, provider: str, repository: Repository, user: str, allow: EnvironmentConfig
+) -> bool:
+    """Does the user pass ``allow`` of the environment? Default: push permission on the repository. Bots that are
+    named add to whoever may; only persons and teams replace the default. Raises ProviderError."""
+    named = allow.allow
+    if user.casefold() in {one.casefold() for one in named.users}:
+        return True
+    client = ctx.providers[provider].repository(repository)
+    for team in named.teams:
+        if await ctx.permissions.in_team(client, repository, team, user):
+            return True
+    if named.teams or any(not one.endswith("[bot]") for one in named.users):
+        return False
+    return await ctx.permissions.role(client, repository, user) in _PUSH
+
+
+async def repository_of(ctx: Context, app: AppConfig) -> Repository:
+    """The repository of an app: the one it is bound to, else the only installed one of its name.
+
+    Raises Problem ``invalid`` for none or several, ``provider`` where the provider cannot be asked.
+    """
+    bound = await ctx.stores.main.read(lambda tx: places.repository_of_app(tx, app.name))
+    if bound and (app.repository is None or app.repository.casefold() == bound.full_name.casefold()):
+        return bound
+    name = app.repository or app.name
+    try:
+        found = await ctx.providers[app.via].find_repository(name)
+    except ProviderError as error:
+        raise Problem("provider", error.message) from error
+    if len(found) != 1:
+        raise Problem("invalid", sentences.which_repository(app.name, name, [one.full_name for one in found]))
+    return found[0]
+
+
+async def require(ctx: Context, actor: Actor, scope: str, app: AppConfig, environment: EnvironmentConfig) -> None:
+    """May the actor do this in the environment? Raises Problem ``forbidden`` naming who may, or ``provider``."""
+    if not actor.has(scope, app.name, environment.name):
+        raise Problem("forbidden", sentences.small_token(scope, app.name, environment.name))
+    if actor.admin:
+        return
+    repository = await repository_of(ctx, app)
+    try:
+        allowed = await passes_allow(ctx, app.via, repository, actor.name, environment)
+    except ProviderError as error:
+        raise Problem("provider", error.message) from error
+    if not allowed:
+        allow = environment.allow
+        raise Problem("forbidden", sentences.not_allowed(actor.name, environment.name, allow.users, allow.teams))
+
+
+async def is_admin(ctx: Context, actor: Actor, app: AppConfig | None) -> bool:
+    """Admin by token, or by permission on the app's repository."""
+    if actor.has("admin", app.name if app else None):
+        return True
+    if app is None or not actor.has("lock", app.name):
+        return False
+    repository = await repository_of(ctx, app)
+    client = ctx.providers[app.via].repository(repository)
+    try:
+        return await ctx.permissions.role(client, repository, actor.name) == "admin"
+    except ProviderError as error:
+        raise Problem("provider", error.message) from error
+
+
+async def require_admin(ctx: Context, actor: Actor, app: AppConfig | None, what: str) -> None:
+    """Raises Problem ``forbidden`` for anybody but an admin."""
+    if not await is_admin(ctx, actor, app):
+        raise Problem("forbidden", sentences.admins_only(what))

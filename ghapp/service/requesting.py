@@ -1,0 +1,203 @@
+"""Asking for a deploy at a door that answers at once: the gate first, then the provider, then the line."""
+
+import hashlib
+import secrets
+from dataclasses import dataclass, replace
+
+from ghapp.core import gate, sentences
+from ghapp.core.actors import Actor
+from ghapp.core.checks import Evaluation, Policy, evaluate
+from ghapp.core.config import AppConfig, EnvironmentConfig
+from ghapp.core.values import Blocker, Door, Lock, Repository
+from ghapp.service import asking, locking, permits
+from ghapp.service.apps import environment_of
+from ghapp.service.context import Context
+from ghapp.service.problems import Problem
+from ghapp.store import deploys, places
+from ghapp.store.base import Conflict, Tx
+from ghapp.store.deploys import Deploy
+from ghapp.vcs.base import Commit, NotFound, ProviderError, RepositoryClient
+
+FORCES = {"checks": "checks", "true": "checks", "1": "checks", "lock": "lock", "all": "all"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What somebody asks for; what is None is derived. ``key`` makes asking again safe."""
+
+    environment: str | None = None
+    ref: str | None = None
+    sha: str | None = None
+    task: str = "deploy"
+    force: frozenset[str] = frozenset()
+    wait: bool = False
+    key: str | None = None
+    door: Door = Door.API
+    checks_asked: bool = False
+    front: bool = False
+
+
+def forced(text: str | None) -> frozenset[str]:
+    """``checks`` (also ``true``), ``lock`` or ``all``; nothing for false. Raises Problem ``invalid``."""
+    if text is None or text.casefold() in {"", "false", "0"}:
+        return frozenset()
+    if text.casefold() not in FORCES:
+        raise Problem("invalid", "force must be checks, lock or all.", field="force")
+    return frozenset({FORCES[text.casefold()]})
+
+
+def app_of(ctx: Context, name: str) -> AppConfig:
+    """Raises Problem ``not_found`` with the nearest names."""
+    app = ctx.apps.configs.get(name)
+    if app is None:
+        raise Problem("not_found", f"There is no app {name}.{sentences.nearest(name, list(ctx.apps.configs))}")
+    return app
+
+
+def environment_in(app: AppConfig, name: str | None) -> EnvironmentConfig:
+    """The environment of that name; without one the only one, else production. Raises Problem ``not_found`` or
+    ``invalid``."""
+    names = [one.name for one in app.environments]
+    if name is None:
+        name = names[0] if len(names) == 1 else "production" if "production" in names else None
+    if name is None:
+        raise Problem("invalid", f"Say which environment: {sentences.joined(names, 8)}.", field="env")
+    environment = app.environment(name)
+    if environment is None:
+        raise Problem("not_found", sentences.unknown_environment(name, names), field="env")
+    return environment
+
+
+async def request(ctx: Context, actor: Actor, app_name: str, wish: Wish) -> Deploy:
+    """Ask for a deploy; the deploy as it waits. Raises Problem: ``checks_failed``, ``locked``, ``forbidden``,
+    ``not_found``, ``invalid``, ``provider``; then nothing was created."""
+    app = app_of(ctx, app_name)
+    environment = environment_in(app, wish.environment)
+    if environment.command(wish.task) is None:
+        raise Problem("invalid", sentences.unknown_task(wish.task, environment.task_names), field="task")
+    await permits.require(ctx, actor, "deploy", app, environment)
+    identity = _identity(actor, wish)
+    if known := await ctx.stores.main.read(lambda tx: deploys.by_request(tx, identity)):
+        return known
+    repository = await permits.repository_of(ctx, app)
+    client = ctx.providers[app.via].repository(repository)
+    try:
+        ref, commit = await _resolve(client, repository, environment, wish)
+        await _check_refs(client, commit.sha, environment)
+        blockers = await _ask_checks(ctx, client, commit.sha, environment, wish)
+    except ProviderError as error:
+        raise Problem("provider", error.message) from error
+    may_take_over = await permits.is_admin(ctx, actor, app) if wish.force & {"lock", "all"} else False
+    return await _record(ctx, actor, app, environment, repository, ref, commit, blockers, wish, identity, may_take_over)
+
+
+def _identity(actor: Actor, wish: Wish) -> str:
+    """The same for the same actor and Idempotency-Key, else random."""
+    if wish.key is None:
+        return secrets.token_hex(16)
+    return hashlib.sha256(f"{actor.name}\0{wish.key}".encode()).hexdigest()
+
+
+async def _resolve(
+    client: RepositoryClient, repository: Repository, environment: EnvironmentConfig, wish: Wish
+) -> tuple[str, Commit]:
+    """The ref and the commit that are meant. Raises Problem ``invalid``."""
+    auto = environment.auto.branch if environment.auto else None
+    ref = wish.ref or (None if wish.sha else auto or repository.default_branch or await client.default_branch())
+    try:
+        commit = await client.commit(wish.sha or ref or "HEAD")
+    except NotFound as error:
+        field = "sha" if wish.sha else "ref"
+        raise Problem("invalid", sentences.no_commit(wish.sha or ref or ""), field=field) from error
+    if wish.sha and not commit.sha.startswith(wish.sha.lower()):
+        raise Problem("invalid", sentences.no_commit(wish.sha), field="sha")
+    if wish.sha and wish.ref:
+        try:
+            comparison = await client.compare(wish.ref, commit.sha)
+        except NotFound as error:
+            raise Problem("invalid", sentences.no_commit(wish.ref), field="ref") from error
+        if comparison.status not in {"behind", "identical"}:
+            raise Problem("invalid", sentences.disagree(commit.sha, wish.ref), field="sha")
+    return ref or commit.sha, commit
+
+
+async def _check_refs(client: RepositoryClient, sha: str, environment: EnvironmentConfig) -> None:
+    if environment.refs and not await client.reachable(sha, environment.refs):
+        raise Problem("forbidden", sentences.wrong_ref(sha, environment.name, environment.refs))
+
+
+async def _ask_checks(
+    ctx: Context, client: RepositoryClient, sha: str, environment: EnvironmentConfig, wish: Wish
+) -> tuple[Blocker, ...]:
+    """What is still pending. Raises Problem ``checks_failed`` with each failing check and its link."""
+    if wish.checks_asked or wish.force & {"checks", "all"} or environment.checks == ():
+        return ()
+    evaluation: Evaluation = evaluate(await client.checks(sha), Policy(environment.checks, ctx.own_checks))
+    decision = gate.decide(gate.Facts(user="", evaluation=evaluation))
+    if decision.verdict is gate.Verdict.REFUSE:
+        checks = [{"name": one.name, "state": one.state.value, "url": one.url} for one in evaluation.failed]
+        message = " ".join(blocker.message for blocker in decision.blockers)
+        raise Problem("checks_failed", message, hint="Fix them, or ask again with force=checks.", checks=checks)
+    return decision.blockers
+
+
+async def _record(
+    ctx: Context,
+    actor: Actor,
+    app: AppConfig,
+    config: EnvironmentConfig,
+    repository: Repository,
+    ref: str,
+    commit: Commit,
+    blockers: tuple[Blocker, ...],
+    wish: Wish,
+    identity: str,
+    may_take_over: bool,
+) -> Deploy:
+    asked = asking.Request(
+        request=identity,
+        config=config,
+        repository_id=0,
+        door=wish.door,
+        task=wish.task,
+        ref=ref,
+        sha=commit.sha,
+        user=actor.name,
+        asked_at=ctx.now(),
+        registering=True,
+        forced=wish.force,
+        front=wish.front,
+        own=blockers,
+    )
+
+    async def work(tx: Tx) -> Deploy:
+        environment = await environment_of(tx, app, config)
+        await places.hold_environment(tx, environment.id)
+        repository_id = await places.keep_repository(tx, app.via, repository)
+        await places.bind_app(tx, environment.app_id, repository_id)
+        locks = await places.locks_on(tx, environment.id, ctx.now())
+        if wish.force & {"lock", "all"}:
+            await locking.take_over(tx, ctx, locks, actor.name, may_take_over=may_take_over)
+        elif locks and not wish.wait:
+            raise _locked(locks)
+        return await asking.ask(tx, ctx, environment, replace(asked, repository_id=repository_id))
+
+    try:
+        return await ctx.decide(work)
+    except Conflict:
+        known = await ctx.stores.main.read(lambda tx: deploys.by_request(tx, identity))
+        if known is None:
+            raise
+        return known
+
+
+def _locked(locks: list[Lock]) -> Problem:
+    lock = locks[0]
+    hint = "Unlock it, ask again with wait=true to wait for it, or with force=lock to take it over."
+    return Problem("locked", sentences.locked(lock), hint=hint, who=lock.who)
+
+
+async def retry(ctx: Context, actor: Actor, deploy: Deploy, key: str | None, door: Door = Door.API) -> Deploy:
+    """The same sha, environment and task again, as a new deploy."""
+    wish = Wish(environment=deploy.environment, sha=deploy.sha, task=deploy.task, key=key, door=door, wait=True)
+    return await request(ctx, actor, deploy.app, wish)
