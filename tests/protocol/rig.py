@@ -132,6 +132,11 @@ class Rig:
         self.ctx.started_at = self.ctx.now()
         self.ctx.handed_out.clear()
 
+    async def config(self, text: str) -> None:
+        """Another config is in force."""
+        await reload.put_in_force(self.ctx, text)
+        assert self.ctx.apps.problem is None, self.ctx.apps.problem
+
     # GitHub
 
     async def hear(self, event: Event) -> bool:
