@@ -136,3 +136,11 @@ class People:
             return not await self.rows(owed)
 
         await until(nothing, lambda: f"everything is told\n{self.says()}", within_s=60)
+
+    async def heard(self) -> None:
+        """Wait until every delivery that is stored was worked on."""
+
+        async def nothing() -> bool:
+            return not await self.rows("SELECT id FROM deliveries WHERE state = 'waiting'")
+
+        await until(nothing, lambda: f"everything is heard\n{self.says()}")

@@ -33,6 +33,7 @@ hello:
 
 # A command that the test lets go on; it leaves a line for each time it is executed.
 HELD = """
+: "${HERE:?}"
 echo "$KEDGE_NUMBER" >> "$HERE/executed"
 echo $$ > "$HERE/pid"
 echo "begun $KEDGE_NUMBER"
