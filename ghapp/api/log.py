@@ -59,8 +59,7 @@ async def _send(request: web.Request, ctx: Context, deploy: Deploy, offset: int)
     wanted = _range(request, size)
     if wanted is None:
         return _out_of_range(size, f"The log has {size} bytes from there on.")
-    start, stop = wanted
-    partial = (start, stop) != (0, size) or _asks_range(request)
+    start, stop, partial = wanted
     response = web.StreamResponse(status=206 if partial else 200, headers=_HEADERS)
     response.content_type, response.charset = "text/plain", "utf-8"
     response.headers["Accept-Ranges"] = "bytes"
@@ -85,23 +84,20 @@ async def _pour(
         _broken(request, error)
 
 
-def _asks_range(request: web.Request) -> bool:
-    """The log has no validator, so an If-Range never holds (https://www.rfc-editor.org/rfc/rfc9110#section-13.1.5)."""
-    return "Range" in request.headers and "If-Range" not in request.headers
+def _range(request: web.Request, size: int) -> tuple[int, int, bool] | None:
+    """First byte, the one after the last, and whether that answers a Range; None where the Range lies outside.
 
-
-def _range(request: web.Request, size: int) -> tuple[int, int] | None:
-    """First byte and the one after the last; None where the range lies outside. What is no single range of bytes
-    counts for nothing: https://www.rfc-editor.org/rfc/rfc9110#section-14.2"""
-    whole = 0, size
-    if not _asks_range(request):
-        return whole
+    What is no single range of bytes counts for nothing, and neither does a Range with an If-Range: the log has no
+    validator that could hold. https://www.rfc-editor.org/rfc/rfc9110#section-14.2 and #section-13.1.5
+    """
+    if "Range" not in request.headers or "If-Range" in request.headers:
+        return 0, size, False
     try:
         asked = request.http_range
     except ValueError:
-        return whole
+        return 0, size, False
     start, stop, _ = asked.indices(size)
-    return (start, stop) if start < stop else None
+    return (start, stop, True) if start < stop else None
 
 
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-store"}

@@ -54,6 +54,9 @@ class Provider:
     own_checks = ()
     api_url = "https://api.github.com"
 
+    async def login(self) -> str:
+        return "kedge[bot]"
+
     async def find_repository(self, name: str) -> list[Repository]:
         raise NotImplementedError
 
