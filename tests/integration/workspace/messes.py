@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from tests.integration.workspace.repositories import git
@@ -52,6 +53,12 @@ def modes(tree: Path) -> None:
     (tree / "lib/a.py").chmod(0o666)
     (tree / "app.py").chmod(0o4755)
     tree.chmod(0o1777)
+
+
+def attributes_of_folders(tree: Path) -> None:
+    for path in (tree, tree / "lib"):
+        with suppress(OSError):  # a file system without them
+            os.setxattr(path, "user.left", b"x")
 
 
 def pipes_and_sockets(tree: Path) -> None:
@@ -251,6 +258,7 @@ MESSES: list[Mess] = [
     read_only,
     without_any_right,
     modes,
+    attributes_of_folders,
     pipes_and_sockets,
     nested_repositories,
     deep,

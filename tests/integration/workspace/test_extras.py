@@ -47,6 +47,17 @@ async def test_a_submodule_elsewhere_gets_no_token(remote_shop: Desk, server: Gi
         assert other.passwords == []
 
 
+@pytest.mark.parametrize("url", ["file://{}", "ext::touch {}/pwned", "git://127.0.0.1:1{}"])
+async def test_a_submodule_of_another_kind_is_refused(remote_shop: Desk, server: GitServer, url: str) -> None:
+    inner = Repo.create(server.root / "inner")
+    sha = await _with_submodule(remote_shop, url.format(inner.path), inner)
+
+    with pytest.raises(WorkspaceError, match="not allowed here"):
+        await remote_shop.prepare(sha)
+
+    assert not (inner.path / "pwned").exists()
+
+
 async def test_a_submodule_that_goes(remote_shop: Desk, server: GitServer) -> None:
     inner = Repo.create(server.root / "inner")
     with_it = await _with_submodule(remote_shop, server.url(inner), inner)

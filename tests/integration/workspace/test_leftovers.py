@@ -12,20 +12,17 @@ import pytest
 from tests.integration.workspace.messes import (
     MESSES,
     Mess,
+    attributes,
+    config,
     deleted,
     folder_for_file,
     index_flags,
     links_to_elsewhere,
+    modes,
     untracked,
 )
 from tests.integration.workspace.repositories import git
 from tests.integration.workspace.tools import Desk, snapshot
-
-# Another commit may want a name that something is in the way of, or not want a folder any more.
-CASES = [
-    *((mess, True) for mess in MESSES),
-    *((mess, False) for mess in (untracked, deleted, folder_for_file, index_flags)),
-]
 
 
 def _commits(shop: Desk) -> tuple[str, str]:
@@ -34,11 +31,11 @@ def _commits(shop: Desk) -> tuple[str, str]:
     return first, shop.repo.commit({"app.py": "next\n", "lib/b.py": "b\n"})
 
 
-@pytest.mark.parametrize(("mess", "same_commit"), CASES)
-async def test_nothing_survives(shop: Desk, mess: Mess, same_commit: bool) -> None:
-    first, second = _commits(shop)
+@pytest.mark.parametrize("mess", MESSES)
+async def test_nothing_survives(shop: Desk, mess: Mess) -> None:
+    _, second = _commits(shop)
     fresh = snapshot(await shop.prepare(second, environment="fresh"))
-    tree = await shop.prepare(second if same_commit else first)
+    tree = await shop.prepare(second)
     mess(tree)
     outside = snapshot(shop.folder.parent / "outside") if mess is links_to_elsewhere else None
 
@@ -51,6 +48,27 @@ async def test_nothing_survives(shop: Desk, mess: Mess, same_commit: bool) -> No
     assert all(path.lstat().st_nlink == 1 for path in tree.rglob("*") if stat.S_ISREG(path.lstat().st_mode))
     if outside:
         assert snapshot(shop.folder.parent / "outside") == outside
+
+
+# Another commit may want a name that something is in the way of, or no longer want a folder; and it is fetched.
+@pytest.mark.parametrize("mess", [untracked, deleted, folder_for_file, index_flags, attributes, config, modes])
+async def test_nothing_survives_into_another_commit(shop: Desk, mess: Mess) -> None:
+    _, second = _commits(shop)
+    fresh = snapshot(await shop.prepare(second, environment="fresh"))
+    tree = await shop.prepare(second)
+    mess(tree)
+    third = shop.repo.commit({"new": "n", "app.py": None, "app.py/in": "x", "lib/a.py": None, "lib/b.py": None})
+
+    await shop.prepare(third)
+
+    files = {path.name: path.read_text() for path in tree.rglob("*") if path.is_file() and ".git/" not in str(path)}
+    assert files == {".gitignore": "*.tmp\nbuild/\n", "new": "n", "in": "x"}
+    await shop.prepare(second)
+    packs = ".git/objects/pack"
+    assert {name: what for name, what in snapshot(tree).items() if packs not in name} == {
+        name: what for name, what in fresh.items() if packs not in name
+    }
+    assert not (shop.folder.parent / "pwned").exists()
 
 
 async def test_messes_do_not_make_the_checkout_anew(shop: Desk) -> None:

@@ -55,9 +55,9 @@ Snapshot = dict[str, tuple[int, bytes]]
 
 
 def snapshot(root: Path) -> Snapshot:
-    """All that is in a folder: path → kind and mode, and the contents. git's index holds stat data, so only its
-    presence counts."""
-    found: Snapshot = {".": (root.lstat().st_mode, b"")}
+    """All that is in a folder: path → kind and mode, and the contents, which for folders are their attributes.
+    git's index holds stat data, so only its presence counts."""
+    found: Snapshot = {".": (root.lstat().st_mode, _contents(root, root))}
     for folder, folders, files in os.walk(root):
         for name in folders + files:
             path = Path(folder, name)
@@ -71,6 +71,8 @@ def _contents(path: Path, root: Path) -> bytes:
         return os.fsencode(path.readlink())
     if stat.S_ISREG(mode) and path != root / ".git" / "index":
         return path.read_bytes()
+    if stat.S_ISDIR(mode):
+        return " ".join(sorted(os.listxattr(path))).encode()
     return b""
 
 
