@@ -12,6 +12,7 @@ from itsdangerous import BadData, URLSafeTimedSerializer
 
 from ghapp.api.common import SETTINGS, Handler, bearer
 from ghapp.config import Settings
+from ghapp.core.actors import ADMIN, NOBODY, Actor
 from ghapp.service.problems import Problem
 
 SESSION_S = 30 * 86_400
@@ -24,22 +25,6 @@ _OPEN = frozenset({"/healthz", "/readyz", "/static", "/api/0/openapi.json"})
 _OPEN_BELOW = ("/webhooks/", "/api/0/runner/")
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Actor:
-    """Somebody who asks, and what their token lets them do: ``read``, ``deploy``, ``admin``."""
-
-    name: str
-    scopes: frozenset[str]
-
-    @property
-    def signed_in(self) -> bool:
-        return bool(self.name)
-
-
-ADMIN = Actor("admin", frozenset({"read", "deploy", "admin"}))
-NOBODY = Actor("", frozenset())
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +60,6 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
     if request.method not in _SAFE_METHODS and "Authorization" not in request.headers:
         await _check_origin(request, settings, session)
     return await handler(request)
-
-
-def require(request: web.Request, scope: str) -> Actor:
-    """The actor, if they have the scope. Raises Problem ``forbidden``."""
-    actor = request[ACTOR]
-    if scope not in actor.scopes:
-        raise Problem("forbidden", f"This takes a token with the scope {scope}.")
-    return actor
 
 
 def admits(settings: Settings, token: str) -> Actor | None:

@@ -3,10 +3,8 @@
 from aiohttp import web
 
 from ghapp.api import parameters, shapes
-from ghapp.api.auth import require
 from ghapp.api.common import CONTEXT, json_response
-from ghapp.service import acting, seeing
-from ghapp.service.context import Context
+from ghapp.service import seeing
 from ghapp.service.seeing import Seen
 from ghapp.store.base import Tx
 from ghapp.store.events import Recorded
@@ -39,22 +37,7 @@ async def get_deploy(request: web.Request) -> web.Response:
     return json_response(shapes.deploy_with_events(ctx.url, seen, events))
 
 
-async def cancel(request: web.Request) -> web.Response:
-    """200 with the deploy, or 202 while its command runs and was asked to end."""
-    actor = require(request, "deploy")
-    ctx = request.app[CONTEXT]
-    seen = await cancelled(ctx, request.match_info["app"], parameters.number(request), actor.name)
-    return json_response(shapes.deploy(ctx.url, seen), 200 if seen.deploy.state.terminal else 202)
-
-
-async def cancelled(ctx: Context, app: str, number: int, who: str) -> Seen:
-    """Cancel, and the deploy as it is then. Raises Problem ``not_found``, ``too_late``."""
-    known = await ctx.stores.main.read(lambda tx: seeing.deploy(tx, ctx, app, number))
-    return Seen(await ctx.decide(lambda tx: acting.cancel(tx, ctx, known.deploy.id, who)))
-
-
 ROUTES = (
     web.get("/api/0/{app}/deploys", list_deploys),
     web.get("/api/0/{app}/deploys/{number}", get_deploy),
-    web.post("/api/0/{app}/deploys/{number}/cancel", cancel),
 )

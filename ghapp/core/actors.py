@@ -16,6 +16,10 @@ class Actor:
     environments: tuple[str, ...] | None = None
 
     @property
+    def signed_in(self) -> bool:
+        return bool(self.name)
+
+    @property
     def admin(self) -> bool:
         return "admin" in self.scopes and self.apps is None and self.environments is None
 

@@ -71,7 +71,9 @@ async def _present(ctx: Context, wish: Wish) -> None:
     async def work(tx: Tx) -> None:
         known = {one.name: one for one in await places.runners(tx)}.get(runner.name)
         await places.keep_runner(tx, runner)
-        before = (known.labels, known.apps) if known and known.seen_at >= runner.seen_at - lines.RUNNER_SEEN_MS else None
+        before = (
+            (known.labels, known.apps) if known and known.seen_at >= runner.seen_at - lines.RUNNER_SEEN_MS else None
+        )
         if before != (runner.labels, runner.apps):
             for environment_id in await places.environments_with_line(tx):
                 await places.hold_environment(tx, environment_id)

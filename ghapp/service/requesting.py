@@ -195,9 +195,3 @@ def _locked(locks: list[Lock]) -> Problem:
     lock = locks[0]
     hint = "Unlock it, ask again with wait=true to wait for it, or with force=lock to take it over."
     return Problem("locked", sentences.locked(lock), hint=hint, who=lock.who)
-
-
-async def retry(ctx: Context, actor: Actor, deploy: Deploy, key: str | None, door: Door = Door.API) -> Deploy:
-    """The same sha, environment and task again, as a new deploy."""
-    wish = Wish(environment=deploy.environment, sha=deploy.sha, task=deploy.task, key=key, door=door, wait=True)
-    return await request(ctx, actor, deploy.app, wish)

@@ -13,7 +13,7 @@ from ghapp.store.base import Row, Tx
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deploy:
-    """One row of ``deploys`` with the names of its app, environment and repository. Times are ms."""
+    """One row of ``deploys`` with the names of its app, environment, repository and provider. Times are ms."""
 
     id: int
     app_id: int
@@ -22,6 +22,7 @@ class Deploy:
     app: str
     environment: str
     repository: str
+    via: str
     number: int
     request: str
     deployment_id: int | None
@@ -89,10 +90,10 @@ _JSON = {
     "forced": frozenset[str],
 }
 _NAMES = frozenset(each.name for each in fields(Deploy))
-_COLUMNS = _NAMES - {"app", "environment", "repository"}
+_COLUMNS = _NAMES - {"app", "environment", "repository", "via"}
 
 _SELECT = """
-SELECT d.*, a.name AS app, e.name AS environment, r.full_name AS repository
+SELECT d.*, a.name AS app, e.name AS environment, r.full_name AS repository, r.provider AS via
 FROM deploys d JOIN apps a ON a.id = d.app_id JOIN environments e ON e.id = d.environment_id
 JOIN repositories r ON r.id = d.repository_id
 """

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from ghapp.api import parameters
-from ghapp.api.auth import require
+from ghapp.api.auth import ACTOR
 from ghapp.api.common import CONTEXT
-from ghapp.api.deploys import cancelled
 from ghapp.api.shapes import shown_blockers
-from ghapp.service import logs, seeing
+from ghapp.service import commanding, logs, seeing
 from ghapp.service.context import Context
 from ghapp.service.problems import CODES, Problem
 from ghapp.service.seeing import Filter, Seen, SeenApp
@@ -46,10 +45,9 @@ async def deploy(request: web.Request) -> web.Response:
 
 async def cancel(request: web.Request) -> web.Response:
     """Back to the deploy; where it was too late, the deploy with the sentence that says so."""
-    actor = require(request, "deploy")
     name, number = request.match_info["app"], parameters.number(request)
     try:
-        await cancelled(request.app[CONTEXT], name, number, actor.name)
+        await commanding.cancel(request.app[CONTEXT], request[ACTOR], name, number)
     except Problem as problem:
         if problem.code != "too_late":
             raise

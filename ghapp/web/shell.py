@@ -7,9 +7,10 @@ import structlog
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ghapp.api.auth import ACTOR, NOBODY, SESSION, csrf_token
+from ghapp.api.auth import ACTOR, SESSION, csrf_token
 from ghapp.api.common import CONTEXT, SETTINGS, Handler, rfc3339
 from ghapp.core import sentences, timeline
+from ghapp.core.actors import NOBODY
 from ghapp.service.problems import CODES, Problem
 from ghapp.store.base import Unavailable
 
@@ -80,7 +81,7 @@ def page(request: web.Request, template: str, status: int = 200, **values: objec
             actor=actor,
             csrf=csrf_token(request.app[SETTINGS], session) if session else "",
             now=ctx.now(),
-            config_problem=ctx.apps.problem if actor.signed_in or request.app[SETTINGS].anonymous_read else None,
+            config_problem=ctx.apps.problem if actor.name or request.app[SETTINGS].anonymous_read else None,
             **values,
         )
     )

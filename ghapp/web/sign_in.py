@@ -4,8 +4,9 @@ import re
 
 from aiohttp import web
 
-from ghapp.api.auth import ACTOR, NOBODY, SESSION, Session, admits, form, new_session, sign_in, sign_out
+from ghapp.api.auth import ACTOR, SESSION, Session, admits, form, new_session, sign_in, sign_out
 from ghapp.api.common import SETTINGS
+from ghapp.core.actors import NOBODY
 from ghapp.web.shell import page
 
 #: A path of this app, as a URL holds it. Browsers take ``//host`` and ``/\host`` for another one.

@@ -1,0 +1,70 @@
+"""The parameters of a call that acts: from the query, a form or a JSON body, checked against one type."""
+
+import re
+from typing import Any, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from ghapp.api.auth import form
+from ghapp.core import sentences
+from ghapp.service.problems import Problem
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+_AT = re.compile(r"\$\.(\w+)")
+_UNKNOWN = re.compile(r"unknown field `(.*)`", re.S)
+
+
+async def params_of(request: web.Request, kind: type[T]) -> T:
+    """What was given, as that type; the body's values win over the query's.
+
+    Raises Problem ``invalid`` naming the field, ``bad_request`` for a body that cannot be read.
+    """
+    given: dict[str, Any] = {**request.query, **await form(request), **await _json(request)}
+    try:
+        values = msgspec.convert(given, type=kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise _invalid(str(error), kind) from error
+    for name in given:
+        _check_text(name, getattr(values, name, None))
+    return values
+
+
+async def _json(request: web.Request) -> dict[str, Any]:
+    if not request.body_exists or request.content_type == "application/x-www-form-urlencoded":
+        return {}
+    body = await _read(request)
+    if not body.strip():
+        return {}
+    try:
+        sent = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Problem("bad_request", "The body is neither JSON nor a form.") from error
+    if not isinstance(sent, dict):
+        raise Problem("bad_request", "The body must be a JSON object.")
+    return sent
+
+
+async def _read(request: web.Request) -> bytes:
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge as error:
+        raise Problem("too_large", "The body is too large.") from error
+
+
+def _check_text(name: str, value: object) -> None:
+    """What a database, a log line and a terminal can hold."""
+    if isinstance(value, str) and not all(letter.isprintable() for letter in value):
+        raise Problem("invalid", f"{name} must be one line of printable text.", field=name)
+
+
+def _invalid(message: str, kind: type[msgspec.Struct]) -> Problem:
+    names = [field.encode_name for field in msgspec.structs.fields(kind)]
+    if unknown := _UNKNOWN.search(message):
+        name = unknown[1]
+        return Problem("invalid", f"There is no parameter {name}.{sentences.nearest(name, names)}", field=name)
+    place = _AT.search(message)
+    field = place[1] if place else None
+    said = message.partition(" - at ")[0]
+    return Problem("invalid", f"{field}: {said}." if field else f"{said}.", field=field)

@@ -1,0 +1,52 @@
+"""What a person may do to a deploy, whichever door they use: permission first, then the act."""
+
+from ghapp.core.actors import Actor
+from ghapp.core.config import AppConfig
+from ghapp.core.values import Door
+from ghapp.service import acting, permits, requesting, seeing
+from ghapp.service.context import Context
+from ghapp.store.deploys import Deploy
+
+
+async def cancel(ctx: Context, actor: Actor, app: str, number: int) -> Deploy:
+    """End it, or ask its runner to. Raises Problem ``not_found``, ``forbidden``, ``too_late``."""
+    deploy = await _allowed(ctx, actor, app, number)
+    return await ctx.decide(lambda tx: acting.cancel(tx, ctx, deploy.id, actor.name))
+
+
+async def force(ctx: Context, actor: Actor, app: str, number: int, what: frozenset[str]) -> Deploy:
+    """Let it pass ``checks``, ``lock`` or ``all``. Raises Problem ``not_found``, ``forbidden``, ``conflict``."""
+    deploy = await _allowed(ctx, actor, app, number)
+    may_take_over = bool(what & {"lock", "all"}) and await permits.is_admin(ctx, actor, _app_of(ctx, deploy))
+    return await ctx.decide(lambda tx: acting.force(tx, ctx, deploy.id, actor.name, what, may_take_over=may_take_over))
+
+
+async def declare_dead(ctx: Context, actor: Actor, app: str, number: int) -> Deploy:
+    """Give up on a lost one. Raises Problem ``not_found``, ``forbidden``, ``conflict``."""
+    deploy = await _find(ctx, app, number)
+    await permits.require_admin(ctx, actor, _app_of(ctx, deploy), "Declaring a deploy dead")
+    return await ctx.decide(lambda tx: acting.declare_dead(tx, ctx, deploy.id, actor.name))
+
+
+async def retry(ctx: Context, actor: Actor, app: str, number: int, *, key: str | None, door: Door) -> Deploy:
+    """The same sha, environment and task again, as a new deploy. Raises Problem as `requesting.request` does."""
+    deploy = await _find(ctx, app, number)
+    wish = requesting.Wish(environment=deploy.environment, sha=deploy.sha, task=deploy.task, key=key, door=door)
+    return await requesting.request(ctx, actor, app, wish)
+
+
+async def _find(ctx: Context, app: str, number: int) -> Deploy:
+    return (await ctx.stores.main.read(lambda tx: seeing.deploy(tx, ctx, app, number))).deploy
+
+
+def _app_of(ctx: Context, deploy: Deploy) -> AppConfig:
+    """By the config in force; for an app that is no longer in it, by what the deploy was asked with."""
+    return ctx.apps.configs.get(deploy.app) or AppConfig(deploy.app, deploy.via, deploy.repository, (deploy.config,))
+
+
+async def _allowed(ctx: Context, actor: Actor, app: str, number: int) -> Deploy:
+    deploy = await _find(ctx, app, number)
+    config = _app_of(ctx, deploy)
+    environment = config.environment(deploy.environment) or deploy.config
+    await permits.require(ctx, actor, "deploy", config, environment)
+    return deploy
