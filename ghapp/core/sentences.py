@@ -144,6 +144,14 @@ def not_registered(problem: str) -> str:
     return f"It could not be registered with the provider: {problem}"
 
 
+def deployment_gone() -> str:
+    return "its deployment was deleted at the provider"
+
+
+def made_inactive(who: str) -> str:
+    return f"its deployment was made inactive by {who}"
+
+
 def not_allowed(who: str, environment: str, users: Sequence[str], teams: Sequence[str]) -> str:
     allowed = joined([*users, *(f"team {team}" for team in teams)], 8)
     return f"{who} may not deploy to {environment}; it takes {allowed or 'push permission on the repository'}."

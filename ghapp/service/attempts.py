@@ -21,12 +21,14 @@ class Fate(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """``in_flight``: no answer came, so the request may still arrive there."""
+    """``in_flight``: no answer came, so the request may still arrive there. ``gone``: what it was about is not
+    there any more."""
 
     fate: Fate
     problem: str | None = None
     wait_ms: int | None = None
     in_flight: bool = False
+    gone: bool = False
 
 
 def judge(error: ProviderError) -> Attempt:
@@ -36,7 +38,9 @@ def judge(error: ProviderError) -> Attempt:
             return Attempt(Fate.LATER, error.message, int(error.retry_after_s * 1000))
         case Unavailable():
             return Attempt(Fate.UNSURE, error.message, in_flight=error.status is None)
-        case Forbidden() | NotFound() | Refused():
+        case NotFound():
+            return Attempt(Fate.REFUSED, error.message, gone=True)
+        case Forbidden() | Refused():
             return Attempt(Fate.REFUSED, error.message)
         case _:
             return Attempt(Fate.LATER, error.message)

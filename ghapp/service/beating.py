@@ -25,7 +25,7 @@ async def beat(ctx: Context, deploy_id: int, lease: str, status_written: str | N
     while True:
         woken = ctx.signals.watch("changes")
         current = await ctx.stores.main.read(lambda tx: deploys.get(tx, deploy_id)) or deploy
-        token = await _new_token(ctx, current)
+        token = await _token(ctx, current, again=wait_s <= 0)
         left_s = (deadline - ctx.now()) / 1000
         if current.lease_hash != lease_hash(lease) or current.state is not deploy.state:
             break
@@ -35,14 +35,15 @@ async def beat(ctx: Context, deploy_id: int, lease: str, status_written: str | N
     return Heard(await ctx.stores.main.write(lambda tx: leases.leased(tx, deploy_id, lease)), None)
 
 
-async def _new_token(ctx: Context, deploy: Deploy) -> RepoToken | None:
-    """A repository token that this process has not handed out yet; None too where none can be had now."""
+async def _token(ctx: Context, deploy: Deploy, *, again: bool) -> RepoToken | None:
+    """A repository token that this process has not handed out yet, or ``again``: who asks for an answer at once
+    may have lost an earlier one. None too where none can be had now."""
     provider, repository = await ctx.stores.main.read(lambda tx: places.repository(tx, deploy.repository_id))
     try:
         token = await ctx.providers[provider].repo_token(repository)
     except ProviderError:
         return None
-    if ctx.handed_out.get(deploy.id) == token.expires_at:
+    if not again and ctx.handed_out.get(deploy.id) == token.expires_at:
         return None
     ctx.handed_out[deploy.id] = token.expires_at
     return token

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 from ghapp.core import sentences
 from ghapp.core.config import AppConfig, EnvironmentConfig
-from ghapp.core.values import Blocker, BlockerKind, DeploymentStatus, Door, Repository
-from ghapp.service import asking, permits, registering
+from ghapp.core.values import Blocker, BlockerKind, DeploymentStatus, Door, Repository, State
+from ghapp.service import acting, asking, permits, registering
 from ghapp.service.apps import environment_of
 from ghapp.service.context import Context
 from ghapp.store import checks, deploys, outbox, places
 from ghapp.store.base import Tx
-from ghapp.vcs.base import CheckEvent, DeploymentEvent, Event, InstallationEvent, Registered
+from ghapp.vcs.base import CheckEvent, DeploymentEvent, Event, InactiveEvent, InstallationEvent, Registered
 
 #: Carried out in the delivery's own transaction; True if the event was work, False if it is history.
 Plan = Callable[[Tx], Awaitable[bool]]
@@ -25,6 +25,9 @@ async def prepare(ctx: Context, provider: str, event: Event) -> Plan:
     """What is to be done about an event. Raises ProviderError where the provider could not be asked (try later)."""
     if isinstance(event, DeploymentEvent):
         return await _deployment(ctx, provider, event)
+    if isinstance(event, InactiveEvent):
+        own = await ctx.providers[provider].login() == event.who
+        return _history if own else lambda tx: _inactive(tx, ctx, provider, event)
     if isinstance(event, CheckEvent):
         return lambda tx: _check(tx, ctx, provider, event)
     return lambda tx: _installation(tx, provider, event)
@@ -185,6 +188,19 @@ async def _answer(tx: Tx, ctx: Context, provider: str, event: DeploymentEvent, p
         now=now,
         next_at=now,
     )
+    return True
+
+
+async def _inactive(tx: Tx, ctx: Context, provider: str, event: InactiveEvent) -> bool:
+    """Nobody wants it any more: what still waits is cancelled, what runs or has ended stays as it is."""
+    repository_id = await places.repository_by_provider_id(tx, provider, event.repository.id)
+    deploy = await deploys.by_deployment(tx, repository_id or 0, event.deployment_id)
+    if deploy is None:
+        return False
+    deploy = await acting.held(tx, deploy.id)
+    if deploy.state is State.QUEUED:
+        reason = sentences.made_inactive(event.who)
+        await asking.end(tx, ctx, deploy, State.CANCELLED, reason=reason, who=event.who, lease_hash=None)
     return True
 
 

@@ -4,8 +4,9 @@ import asyncio
 
 import structlog
 
-from ghapp.core.values import STATUS_OF
-from ghapp.service import registering, statuses
+from ghapp.core import sentences
+from ghapp.core.values import STATUS_OF, State
+from ghapp.service import asking, registering, statuses
 from ghapp.service.attempts import Attempt, Fate, judge, retry_ms
 from ghapp.service.context import Context, Signals
 from ghapp.store import deploys, events, outbox, places
@@ -136,6 +137,8 @@ async def _settle(tx: Tx, ctx: Context, notice: Notice, attempt: Attempt) -> Non
             if deploy:
                 await deploys.save(tx, deploy.id, status_problem=attempt.problem)
                 await events.record(tx, ctx.now(), "status_refused", deploy=deploy.id, why=attempt.problem)
+            if deploy and attempt.gone and deploy.state is State.QUEUED:
+                await asking.end(tx, ctx, deploy, State.CANCELLED, reason=sentences.deployment_gone(), lease_hash=None)
         case _ if current and not replaced:
             wait_ms = attempt.wait_ms if attempt.wait_ms is not None else retry_ms(notice.attempts)
             unsure = attempt.fate is Fate.UNSURE or notice.unsure

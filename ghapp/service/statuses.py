@@ -76,6 +76,8 @@ async def want_or_grant(tx: Tx, ctx: Context, deploy: Deploy, status: Deployment
         await want(tx, ctx, deploy, status)
         return None
     await want(tx, ctx, deploy, status, next_at=now + GRANT_MS)
+    if owed := await outbox.waiting(tx, deploy.id):
+        await outbox.doubt(tx, owed.id)  # a runner may write it and die before it says so
     await deploys.save(tx, deploy.id, status_writer=RUNNER, status_writer_since=now)
     return status
 

@@ -211,6 +211,15 @@ class DeploymentEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class InactiveEvent:
+    """Somebody made a deployment inactive."""
+
+    repository: Repository
+    deployment_id: int
+    who: str
+
+
+@dataclass(frozen=True, slots=True)
 class CheckEvent:
     """Something about the checks of a sha changed; ``check`` is None where the event does not say what."""
 
@@ -231,4 +240,4 @@ class InstallationEvent:
     gone: bool = False
 
 
-Event = DeploymentEvent | CheckEvent | InstallationEvent
+Event = DeploymentEvent | InactiveEvent | CheckEvent | InstallationEvent

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from ghapp.vcs.base import CheckEvent, DeploymentEvent, Event, InstallationEvent
+from ghapp.vcs.base import CheckEvent, DeploymentEvent, Event, InactiveEvent, InstallationEvent
 from ghapp.vcs.github_shapes import (
     Id,
     Instant,
@@ -58,6 +58,21 @@ class _DeploymentDelivery(msgspec.Struct, kw_only=True):
     repository: RepositoryShape
     installation: _InstallationId | None = None
     deployment: _Deployment
+
+
+class _DeploymentStatus(msgspec.Struct, kw_only=True):
+    state: str
+    creator: _Account | None = None
+
+
+class _DeploymentRef(msgspec.Struct, kw_only=True):
+    id: Id
+
+
+class _DeploymentStatusDelivery(msgspec.Struct, kw_only=True):
+    repository: RepositoryShape
+    deployment: _DeploymentRef
+    deployment_status: _DeploymentStatus
 
 
 class _StatusDelivery(StatusShape, kw_only=True):
@@ -148,6 +163,15 @@ def _deployment(body: bytes | Mapping[str, object]) -> DeploymentEvent | None:
         problem=problem,
         request=request_of(payload),
     )
+
+
+def _deployment_status(body: bytes | Mapping[str, object]) -> InactiveEvent | None:
+    delivery = _read(body, _DeploymentStatusDelivery)
+    status = delivery.deployment_status
+    if status.state != "inactive":
+        return None
+    who = (status.creator.login if status.creator else None) or GHOST
+    return InactiveEvent(repository_of(delivery.repository), delivery.deployment.id, who)
 
 
 def _payload(sent: object) -> tuple[dict[str, object], str | None]:
@@ -241,7 +265,7 @@ def _nothing(_body: bytes | Mapping[str, object]) -> None:
 
 _READERS: dict[str, Callable[[bytes | Mapping[str, object]], Event | None]] = {
     "deployment": _deployment,
-    "deployment_status": _nothing,
+    "deployment_status": _deployment_status,
     "status": _status,
     "check_run": _check_run,
     "check_suite": _check_suite,

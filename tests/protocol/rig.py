@@ -22,7 +22,19 @@ from ghapp.service.context import Context
 from ghapp.store import deploys, places
 from ghapp.store.deploys import Deploy
 from ghapp.store.stores import Stores
-from ghapp.vcs.base import AppClient, CheckEvent, DeploymentEvent, Event, ProviderError, RepoToken, ShownStatus
+from ghapp.vcs.base import (
+    AppClient,
+    CheckEvent,
+    Commit,
+    Comparison,
+    DeploymentEvent,
+    Event,
+    NewDeployment,
+    ProviderError,
+    Registered,
+    RepoToken,
+    ShownStatus,
+)
 
 RUNNER_TOKEN = "runner-token-of-the-tests-0123456789"
 ADMIN_TOKEN = "admin-token-of-the-tests-0123456789"
@@ -50,6 +62,7 @@ class MemoryProvider:
     lost: list[ProviderError] = field(default_factory=list)
     gate: asyncio.Event | None = None
     waiting: int = 0
+    deployments: dict[str, Registered] = field(default_factory=dict)
     permissions: dict[str, str] = field(default_factory=dict)
     permission_problem: ProviderError | None = None
     token_problem: ProviderError | None = None
@@ -99,6 +112,30 @@ class MemoryProvider:
 
     async def in_team(self, team: str, user: str) -> bool:
         return False
+
+    async def login(self) -> str:
+        return "kedge[bot]"
+
+    async def commit(self, ref: str) -> Commit:
+        return Commit(ref if len(ref) == 40 else SHA, "a commit", "ana", 0)
+
+    async def default_branch(self) -> str:
+        return "main"
+
+    async def compare(self, base: str, head: str) -> Comparison:
+        return Comparison("identical", 0, 0, ())
+
+    async def create_deployment(self, new: NewDeployment) -> Registered:
+        if self.refusals:
+            raise self.refusals.pop(0)
+        registered = Registered(1000 + len(self.deployments), 1_800_000_200_000)
+        self.deployments[new.request] = registered
+        if self.lost:
+            raise self.lost.pop(0)
+        return registered
+
+    async def find_deployment(self, new: NewDeployment) -> Registered | None:
+        return self.deployments.get(new.request)
 
     async def reachable(self, sha: str, refs: Sequence[str]) -> bool:
         return self.reachable_from
