@@ -56,7 +56,7 @@ class WireCheck(msgspec.Struct, frozen=True, kw_only=True):
     """One check as ``core.checks.Check`` knows it; ``serial`` orders what has the same time."""
 
     key: str
-    name: str
+    name: str = ""
     state: Literal["success", "pending", "failure"]
     at: str
     serial: int = 0
@@ -135,7 +135,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Beat(msgspec.Struct, frozen=True, kw_only=True):
-    phase: str
+    phase: str = ""
     """``gating``, ``preparing``, ``starting``, ``running`` or ``finishing``."""
     log_end: int = 0
     status_written: str | None = None
@@ -165,8 +165,8 @@ class HoldAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 class Start(msgspec.Struct, frozen=True, kw_only=True):
     check_counter: int
-    checks_age_s: float
-    boot_id: str
+    checks_age_s: float = 0
+    boot_id: str = ""
 
 
 class StartAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -187,8 +187,8 @@ class LogAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 class Finish(msgspec.Struct, frozen=True, kw_only=True):
     ended_by: Literal["exit", "cancel", "timeout", "silence", "error"]
-    started: bool
-    ended_at: str
+    started: bool = True
+    ended_at: str | None = None
     exit_code: int | None = None
     signal: int | None = None
     reason: str = ""

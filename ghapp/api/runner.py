@@ -106,7 +106,7 @@ async def finish(request: web.Request) -> web.Response:
     end = End(
         ended_by=EndedBy(said.ended_by),
         started=said.started,
-        ended_at=milliseconds(said.ended_at),
+        ended_at=milliseconds(said.ended_at) if said.ended_at else ctx.now(),
         exit_code=said.exit_code,
         signal=said.signal,
         reason=said.reason[:2000],
