@@ -108,9 +108,10 @@ def checks_unknown(problem: str) -> str:
     return f"The checks could not be read, so the gate stays closed: {problem}"
 
 
-def checks_timed_out(waited_s: float, waiting_for: Sequence[str]) -> str:
-    names = f": {joined(waiting_for)}" if waiting_for else ""
-    return f"Waited {duration(waited_s)} for checks{names}. Deploy again once they are green, or force it."
+def checks_timed_out(waited_s: float, told: Sequence[str]) -> str:
+    """``told`` are the sentences that it was waiting with."""
+    said = [f"Waited {duration(waited_s)} for checks.", *told, "Deploy again once they are green, or force it."]
+    return " ".join(said)
 
 
 def token_permission(missing: Sequence[str]) -> str:

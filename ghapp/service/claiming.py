@@ -9,7 +9,7 @@ from ghapp.service import lines, statuses
 from ghapp.service.context import Context, Signals, lease_hash
 from ghapp.service.problems import Problem
 from ghapp.store import checks, deploys, events, places
-from ghapp.store.base import Tx
+from ghapp.store.base import Conflict, Tx
 from ghapp.store.deploys import Deploy
 from ghapp.vcs.base import ProviderError, RepoToken
 
@@ -99,7 +99,10 @@ async def _take_first(ctx: Context, wish: Wish) -> Claimed | None:
             continue
         if await _token(ctx, candidate) is None:
             continue
-        taken = await ctx.decide(lambda tx, one=candidate: take(tx, ctx, one, wish))  # type: ignore[misc]
+        try:
+            taken = await ctx.decide(lambda tx, one=candidate: take(tx, ctx, one, wish))  # type: ignore[misc]
+        except Conflict:  # the same claim was made twice at once, and the other was first
+            taken = await _repeated(ctx, wish)
         if taken:
             return await _job(ctx, taken, wish.claim_id)
     return None

@@ -11,6 +11,7 @@ from typing import TypeVar
 from ghapp.core.config import AppConfig
 from ghapp.service.permissions import Permissions
 from ghapp.store.base import Work
+from ghapp.store.session import Background
 from ghapp.store.stores import Stores
 from ghapp.vcs.base import AppClient
 
@@ -61,7 +62,9 @@ class Context:
 
     ``lease_key`` derives leases, so that none is stored. ``started_at``: nothing expires before the app has
     been up for a while, because nobody could reach it. ``handed_out``: deploy id -> end (ms) of the newest
-    repository token that its runner was given by this process. ``stopping``: long polls end at once.
+    repository token that its runner was given by this process; ``told_cancel``: deploys whose runner was told of a
+    cancel by it. ``quiet_until``: (provider, account) -> when (ms) it wants to be asked again, where it said so.
+    ``stopping``: long polls end at once.
     """
 
     stores: Stores
@@ -74,7 +77,10 @@ class Context:
     permissions: Permissions = field(default_factory=Permissions)
     started_at: int = 0
     handed_out: dict[int, int] = field(default_factory=dict)
+    told_cancel: set[int] = field(default_factory=set)
+    quiet_until: dict[tuple[str, str], int] = field(default_factory=dict)
     stopping: bool = False
+    _deciding: Background = field(default_factory=Background, repr=False)
 
     def __post_init__(self) -> None:
         self.started_at = self.started_at or self.now()
@@ -85,7 +91,11 @@ class Context:
         return tuple(prefix for client in self.providers.values() for prefix in client.own_checks)
 
     async def decide(self, work: Work[T]) -> T:
-        """One durable transaction that decides or changes what is decided on; wakes whoever acts on it."""
+        """One durable transaction that decides or changes what is decided on; wakes whoever acts on it, also where
+        the caller has hung up meanwhile."""
+        return await self._deciding.run(asyncio.create_task(self._decide(work)))
+
+    async def _decide(self, work: Work[T]) -> T:
         result = await self.stores.main.write(work)
         for topic in ("claims", "outbox", "changes"):
             self.signals.send(topic)

@@ -84,7 +84,7 @@ async def _close(tx: Tx, ctx: Context, deploy: Deploy, state: State, end: End) -
         state,
         reason=reason_of(deploy, end),
         who=deploy.cancel_requested_by if state is State.CANCELLED else deploy.runner,
-        ended_at=min(end.ended_at, now) if end.started else now,
+        ended_at=max(deploy.started_at or 0, min(end.ended_at, now)) if end.started else now,
         ended_by=end.ended_by.value,
         started=int(end.started),
         exit_code=end.exit_code,

@@ -177,11 +177,14 @@ def _on_behalf_of(event: DeploymentEvent) -> str | None:
 async def _answer(tx: Tx, ctx: Context, provider: str, event: DeploymentEvent, problem: str) -> bool:
     """No deploy can be made of it: the answer is an error status that says what to do."""
     now = ctx.now()
+    repository_id = await places.keep_repository(tx, provider, event.repository, event.installation_id)
+    if await outbox.answered(tx, repository_id, event.deployment_id):
+        return True
     await outbox.put(
         tx,
         channel=outbox.STATUS,
         deploy_id=None,
-        repository_id=await places.keep_repository(tx, provider, event.repository, event.installation_id),
+        repository_id=repository_id,
         deployment_id=event.deployment_id,
         status=DeploymentStatus("error", sentences.description(problem), ctx.url),
         final=True,

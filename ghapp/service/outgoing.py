@@ -48,32 +48,35 @@ async def deliver_forever(ctx: Context) -> None:
         except Exception:
             log.exception("outbox failed")
             tried, next_at, now = 0, None, ctx.now()
-        if tried == BATCH:
+        if tried:  # what came of it may be due at once
             continue
         wait_s = LONGEST_WAIT_S if next_at is None else min(LONGEST_WAIT_S, (next_at - now) / 1000)
         await Signals.wait(woken, wait_s)
 
 
 async def _deliver(ctx: Context, notice: Notice) -> None:
+    provider, repository = await ctx.stores.main.read(lambda tx: places.repository(tx, notice.repository_id))
+    account = (provider, repository.full_name.partition("/")[0])
+    quiet_until = ctx.quiet_until.get(account, 0)
+    if quiet_until > ctx.now():
+        await ctx.stores.main.write(lambda tx: outbox.put_off(tx, notice.id, quiet_until))
+        return
+    client = ctx.providers[provider].repository(repository)
     if notice.channel == outbox.REGISTER:
-        await registering.deliver(ctx, await _client(ctx, notice), notice)
+        await registering.deliver(ctx, client, notice)
         return
     taken = await ctx.stores.main.write(lambda tx: _take(tx, ctx, notice))
     if taken is None:
         return
-    client = await _client(ctx, taken)
     if taken.channel == outbox.VERIFY:
         await _verify(ctx, client, taken)
         return
     attempt = await _send(client, taken, look_first=taken.unsure)
+    if attempt.wait_ms is not None:
+        ctx.quiet_until[account] = ctx.now() + attempt.wait_ms
     await ctx.stores.main.write(lambda tx: _settle(tx, ctx, taken, attempt))
     if attempt.fate is not Fate.SHOWN:
         log.warning("status not written", deployment=taken.deployment_id, fate=attempt.fate.value, why=attempt.problem)
-
-
-async def _client(ctx: Context, notice: Notice) -> RepositoryClient:
-    provider, repository = await ctx.stores.main.read(lambda tx: places.repository(tx, notice.repository_id))
-    return ctx.providers[provider].repository(repository)
 
 
 async def _held(tx: Tx, notice: Notice) -> Deploy | None:
@@ -98,8 +101,7 @@ async def _take(tx: Tx, ctx: Context, notice: Notice) -> Notice | None:
     if free_at > now and not own:
         await outbox.put_off(tx, current.id, free_at)
         return None
-    since = deploy.status_writer_since if own and current.unsure else now
-    await deploys.save(tx, deploy.id, status_writer=statuses.APP, status_writer_since=since)
+    await deploys.save(tx, deploy.id, status_writer=statuses.APP, status_writer_since=now)
     await outbox.doubt(tx, current.id)
     return current
 
@@ -122,7 +124,7 @@ async def _settle(tx: Tx, ctx: Context, notice: Notice, attempt: Attempt) -> Non
     deploy = await _held(tx, notice)
     current = await outbox.get(tx, notice.id)
     replaced = current is not None and current.version != notice.version
-    if deploy and not attempt.in_flight:
+    if deploy and deploy.status_writer == statuses.APP and not attempt.in_flight:
         await deploys.save(tx, deploy.id, status_writer=None, status_writer_since=None)
     match attempt.fate:
         case Fate.SHOWN:

@@ -77,7 +77,7 @@ async def want_or_grant(tx: Tx, ctx: Context, deploy: Deploy, status: Deployment
         return None
     await want(tx, ctx, deploy, status, next_at=now + GRANT_MS)
     if owed := await outbox.waiting(tx, deploy.id):
-        await outbox.doubt(tx, owed.id)  # a runner may write it and die before it says so
+        await outbox.doubt(tx, owed.id)  # unconfirmed, it may have been written all the same
     await deploys.save(tx, deploy.id, status_writer=RUNNER, status_writer_since=now)
     return status
 
@@ -86,14 +86,23 @@ async def granted(tx: Tx, ctx: Context, deploy: Deploy) -> tuple[DeploymentStatu
     """The status that a runner was granted and may still write, with the seconds that are left for it."""
     if deploy.status_writer != RUNNER or deploy.status_writer_since is None:
         return None
+    if _granted_state(deploy) != STATUS_OF[deploy.state]:
+        return None  # the answer that was lost granted nothing
     left_s = WRITE_WITHIN_S - (ctx.now() - deploy.status_writer_since) / 1000
     owed = await outbox.waiting(tx, deploy.id)
     return (owed.status, left_s) if owed and left_s > 1 else None
 
 
+def _granted_state(deploy: Deploy) -> str:
+    """What the runner was granted to write: ``start`` grants in the moment that it starts, ``finish`` later."""
+    from_start = deploy.status_writer_since == deploy.started_at and deploy.shown_state != STATUS_OF[State.RUNNING]
+    return STATUS_OF[State.RUNNING if from_start else deploy.state]
+
+
 async def written_by_runner(tx: Tx, ctx: Context, deploy: Deploy, state: str) -> Deploy:
-    """The runner confirms that it wrote the status it was granted; the deploy as it is afterwards."""
-    if deploy.status_writer != RUNNER:
+    """The runner confirms that it wrote the status it was granted; the deploy as it is afterwards. Confirming an
+    earlier one again changes nothing."""
+    if deploy.status_writer != RUNNER or state != _granted_state(deploy):
         return deploy
     owed = await outbox.waiting(tx, deploy.id)
     if owed and owed.status.state == state:
@@ -101,6 +110,8 @@ async def written_by_runner(tx: Tx, ctx: Context, deploy: Deploy, state: str) ->
         await shown(tx, ctx, deploy, owed.status)
     else:
         await deploys.save(tx, deploy.id, status_writer=None, status_writer_since=None, shown_state=state)
+        if owed:
+            await outbox.put_off(tx, owed.id, ctx.now())
     return await deploys.get(tx, deploy.id) or deploy
 
 

@@ -65,13 +65,17 @@ async def expire_locks(ctx: Context) -> None:
 async def time_out_checks(ctx: Context) -> None:
     """Deploys for which checks were the only blocker for longer than ``checks_timeout`` are rejected."""
     now = ctx.now()
+    if now < ctx.started_at + GRACE_MS:
+        return
     for deploy in await ctx.stores.main.read(lambda tx: deploys.checks_timed_out(tx, now)):
         await ctx.decide(lambda tx, one=deploy.id: _time_out_checks(tx, ctx, one))  # type: ignore[misc]
 
 
 async def _time_out_checks(tx: Tx, ctx: Context, deploy_id: int) -> None:
     deploy = await acting.held(tx, deploy_id)
-    over = deploy.checks_until is not None and deploy.checks_until <= ctx.now()
+    now = ctx.now()
+    waits = deploy.ready_at is not None and deploy.ready_at > now  # else it is a runner's turn to look again
+    over = waits and deploy.checks_until is not None and deploy.checks_until <= now
     if not over or states.step(states.Event.CHECKS_TIMEOUT, facts_of(deploy)).to is None:
         return
     waiting_for = [blocker.message for blocker in deploy.blockers if blocker.kind is BlockerKind.CHECKS]

@@ -238,8 +238,9 @@ async def leases_ended(tx: Tx, now: int) -> list[Deploy]:
 
 
 async def checks_timed_out(tx: Tx, now: int) -> list[Deploy]:
-    """Queued deploys of which checks have been the only blocker for their ``checks_timeout``."""
-    rows = await tx.all(_SELECT + "WHERE d.state = 'queued' AND d.checks_until <= :now", now=now)
+    """Queued deploys of which checks have been the only blocker for their ``checks_timeout``, and that no runner
+    is to look at again now."""
+    rows = await tx.all(_SELECT + "WHERE d.state = 'queued' AND d.checks_until <= :now AND d.ready_at > :now", now=now)
     return [_deploy(row) for row in rows]
 
 

@@ -95,6 +95,17 @@ async def put(
     )
 
 
+async def answered(tx: Tx, repository_id: int, deployment_id: int) -> bool:
+    """Is there an answer to a deployment that no deploy was made of?"""
+    row = await tx.one(
+        """SELECT 1 AS one FROM notices WHERE deploy_id IS NULL AND repository_id = :repository_id
+           AND deployment_id = :deployment_id LIMIT 1""",
+        repository_id=repository_id,
+        deployment_id=deployment_id,
+    )
+    return row is not None
+
+
 async def due(tx: Tx, now: int, limit: int) -> list[Notice]:
     """What is to be delivered now, final states first."""
     rows = await tx.all(

@@ -142,8 +142,9 @@ async def set_installation(tx: Tx, provider: str, provider_id: int, installation
 
 
 async def hold_repository(tx: Tx, repository_id: int) -> None:
-    """Those who count events of its shas go one after the other."""
-    await tx.one("SELECT id FROM repositories WHERE id = :id FOR UPDATE", id=repository_id)
+    """Those who count events of its shas go one after the other. Who only refers to it is not held up
+    (https://www.postgresql.org/docs/current/explicit-locking.html#LOCKING-ROWS)."""
+    await tx.one("SELECT id FROM repositories WHERE id = :id FOR NO KEY UPDATE", id=repository_id)
 
 
 async def repository(tx: Tx, repository_id: int) -> tuple[str, Repository]:

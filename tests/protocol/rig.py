@@ -101,6 +101,10 @@ class MemoryProvider:
         if self.lost:
             raise self.lost.pop(0)
 
+    def write(self, deployment_id: int, state: str, description: str) -> None:
+        """Somebody else writes a status: a runner, or a person."""
+        self.statuses.setdefault(deployment_id, []).append(DeploymentStatus(state, description))
+
     async def newest_status(self, deployment_id: int) -> ShownStatus | None:
         shown = self.statuses.get(deployment_id)
         return ShownStatus(shown[-1].state, shown[-1].description, 0, shown[-1].log_url) if shown else None
@@ -167,7 +171,8 @@ class Rig:
     def restart(self) -> None:
         """The app starts anew on the same database: what it had in memory is gone."""
         self.ctx.started_at = self.ctx.now()
-        self.ctx.handed_out.clear()
+        for memory in (self.ctx.handed_out, self.ctx.told_cancel, self.ctx.quiet_until):
+            memory.clear()
 
     async def config(self, text: str) -> None:
         """Another config is in force."""
