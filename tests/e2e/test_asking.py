@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from tests.e2e.rig import ADMIN, REPOSITORY, World
+from tests.e2e.people import ADMIN
+from tests.e2e.rig import REPOSITORY, World
 
 
 async def ask(world: World, **given: Any) -> tuple[int, Any]:
