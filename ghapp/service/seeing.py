@@ -1,7 +1,7 @@
 """What the API and the pages show: read in one transaction, so that it is true of one moment."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ghapp.core import sentences
 from ghapp.core.config import AppConfig
@@ -58,6 +58,15 @@ class Page:
     next: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """What is read once however many environments are shown: all of them, those with a line, whether any lock is."""
+
+    environments: list[Environment]
+    with_line: frozenset[int]
+    locked: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
     """Which deploys of an app; None is any. ``before``: only those with a smaller id."""
@@ -72,10 +81,10 @@ class Filter:
 async def apps(tx: Tx, ctx: Context) -> list[SeenApp]:
     """Every app of the config, and those no longer in it of which something still runs or waits."""
     rows = {row.name: row for row in await places.apps(tx)}
-    everywhere = await places.environments(tx)
+    around = await _around(tx)
     found = []
     for name in dict.fromkeys([*ctx.apps.configs, *rows]):
-        one = await _app(tx, ctx, name, rows.get(name), everywhere)
+        one = await _app(tx, ctx, name, rows.get(name), around)
         if name in ctx.apps.configs or any(environment.busy for environment in one.environments):
             found.append(one)
     return found
@@ -84,7 +93,7 @@ async def apps(tx: Tx, ctx: Context) -> list[SeenApp]:
 async def app(tx: Tx, ctx: Context, name: str) -> SeenApp:
     """One app, also one that only history knows. Raises Problem ``not_found`` with the nearest names."""
     row = await _known_app(tx, ctx, name)
-    return await _app(tx, ctx, name, row, await places.environments(tx))
+    return await _app(tx, ctx, name, row, await _around(tx))
 
 
 async def deploy(tx: Tx, ctx: Context, app: str, number: int) -> Seen:
@@ -95,7 +104,7 @@ async def deploy(tx: Tx, ctx: Context, app: str, number: int) -> Seen:
         newest = await deploys.history(tx, row.id, environment_ids=await _ids(tx, row), limit=1) if row else []
         hint = f"Its newest is {newest[0].name}." if newest else f"{app} has not been deployed yet."
         raise Problem("not_found", f"{app} has no deploy {number}.", hint=hint)
-    return Seen(found, await _position(tx, ctx, found))
+    return await _now(tx, ctx, found)
 
 
 async def timeline(tx: Tx, deploy: Deploy) -> list[Recorded]:
@@ -119,8 +128,9 @@ async def history(tx: Tx, ctx: Context, app: str, wanted: Filter) -> Page:
         before=wanted.before,
         limit=wanted.limit + 1,
     )
-    positions = await _positions(tx, ctx, {one.environment_id for one in found if one.state is State.QUEUED})
-    items = tuple(Seen(one, positions.get(one.id)) for one in found[: wanted.limit])
+    shown = found[: wanted.limit]
+    waiting = await _waiting(tx, ctx, {one.environment_id for one in shown if one.state is State.QUEUED})
+    items = tuple(waiting.get(one.id, Seen(one)) for one in shown)
     return Page(items, items[-1].deploy.id if len(found) > wanted.limit else None)
 
 
@@ -148,15 +158,20 @@ async def _ids(tx: Tx, app: App) -> list[int]:
     return [one.id for one in await places.environments(tx) if one.app_id == app.id]
 
 
-async def _app(tx: Tx, ctx: Context, name: str, row: App | None, everywhere: Iterable[Environment]) -> SeenApp:
+async def _around(tx: Tx) -> _Around:
+    environments = await places.environments(tx)
+    return _Around(environments, frozenset(await places.environments_with_line(tx)), bool(await places.locks(tx)))
+
+
+async def _app(tx: Tx, ctx: Context, name: str, row: App | None, around: _Around) -> SeenApp:
     config = ctx.apps.configs.get(name)
-    rows = {one.name: one for one in everywhere if row and one.app_id == row.id}
+    rows = {one.name: one for one in around.environments if row and one.app_id == row.id}
     seen = []
     for environment in config.environments if config else ():
         known = rows.pop(environment.name, None)
-        seen.append(await _environment(tx, ctx, environment.name, environment.aliases, known))
+        seen.append(await _environment(tx, ctx, environment.name, environment.aliases, known, around))
     for known in rows.values():
-        one = await _environment(tx, ctx, known.name, (), known)
+        one = await _environment(tx, ctx, known.name, (), known, around)
         if config is None or one.busy:
             seen.append(one)
     repository = config.repository if config else None
@@ -166,30 +181,33 @@ async def _app(tx: Tx, ctx: Context, name: str, row: App | None, everywhere: Ite
 
 
 async def _environment(
-    tx: Tx, ctx: Context, name: str, aliases: tuple[str, ...], row: Environment | None
+    tx: Tx, ctx: Context, name: str, aliases: tuple[str, ...], row: Environment | None, around: _Around
 ) -> SeenEnvironment:
     if row is None:
         return SeenEnvironment(name, aliases)
-    placed = await lines.places_in(tx, ctx, row.id)
+    placed = await lines.places_in(tx, ctx, row.id) if row.id in around.with_line else []
     return SeenEnvironment(
         name,
         aliases,
         live=await deploys.live(tx, row.id),
         active=await deploys.active(tx, row.id),
-        queue=tuple(Seen(one, place.position) for one, place in placed),
-        locks=tuple(await places.locks_on(tx, row.id, ctx.now())),
+        queue=tuple(await line(tx, ctx, row.id)),
+        locks=tuple(await places.locks_on(tx, row.id, ctx.now())) if around.locked else (),
     )
 
 
-async def _positions(tx: Tx, ctx: Context, environment_ids: Iterable[int]) -> dict[int, int]:
-    return {
-        one.id: place.position
-        for environment_id in environment_ids
-        for one, place in await lines.places_in(tx, ctx, environment_id)
-    }
+async def line(tx: Tx, ctx: Context, environment_id: int) -> list[Seen]:
+    """The line of an environment in order. The blockers are those of this moment: what was last saved does not
+    know that a runner fell silent, or for how long."""
+    placed = await lines.places_in(tx, ctx, environment_id, counted=True)
+    return [Seen(replace(one, blockers=place.blockers), place.position) for one, place in placed]
 
 
-async def _position(tx: Tx, ctx: Context, deploy: Deploy) -> int | None:
+async def _waiting(tx: Tx, ctx: Context, environment_ids: Iterable[int]) -> dict[int, Seen]:
+    return {one.deploy.id: one for each in environment_ids for one in await line(tx, ctx, each)}
+
+
+async def _now(tx: Tx, ctx: Context, deploy: Deploy) -> Seen:
     if deploy.state is not State.QUEUED:
-        return None
-    return (await _positions(tx, ctx, [deploy.environment_id])).get(deploy.id)
+        return Seen(deploy)
+    return (await _waiting(tx, ctx, [deploy.environment_id])).get(deploy.id, Seen(deploy))

@@ -1,7 +1,8 @@
 // Keeps what is shown true: parts of the page that change are loaded again, and the log is followed as it grows.
 "use strict";
 
-const REFRESH_MS = 2000;
+// One deploy is watched closely; a page of many costs the app more.
+const REFRESH_MS = document.getElementById("log") ? 2000 : 5000;
 const MOST_CHARACTERS = 4 * 1024 * 1024;
 
 function parts(root) {
