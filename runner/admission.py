@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from ghapp import wire
-from ghapp.core.sentences import joined
+from ghapp.core import sentences
 from ghapp.core.values import Blocker, BlockerKind
 from ghapp.vcs import registry
 
@@ -22,11 +22,16 @@ def refusals(
     if not accepts(job, accepted):
         return [Blocker(BlockerKind.CONFIG, _not_accepted(job, runner))]
     if job.defined_in == "repository" and ":" in job.repository.provider:
-        return [Blocker(BlockerKind.CONFIG, _foreign_code(job, runner))]
+        return [
+            Blocker(
+                BlockerKind.CONFIG,
+                sentences.foreign_provider(runner, job.repository.provider, job.repository.full_name),
+            )
+        ]
     if problem := _no_provider(job):
         return [Blocker(BlockerKind.CONFIG, problem)]
     missing = [name for name in job.secrets if not _has(name, job, environ)]
-    return [Blocker(BlockerKind.CONFIG, _no_secrets(missing, runner))] if missing else []
+    return [Blocker(BlockerKind.CONFIG, sentences.no_secrets(runner, missing))] if missing else []
 
 
 def accepts(job: wire.Job, accepted: Sequence[str] | None) -> bool:
@@ -43,18 +48,8 @@ def _has(name: str, job: wire.Job, environ: Mapping[str, str]) -> bool:
 
 def _not_accepted(job: wire.Job, runner: str) -> str:
     if job.defined_in == "repository":
-        return (
-            f"Runner {runner} does not run what {job.repository.full_name} defines itself; to allow it, add "
-            f"{job.repository.full_name} to its KEDGE_RUNNER_APPS."
-        )
-    return f"Runner {runner} does not accept {job.app}; to allow it, add {job.app} to its KEDGE_RUNNER_APPS."
-
-
-def _foreign_code(job: wire.Job, runner: str) -> str:
-    return (
-        f"Runner {runner} loads provider {job.repository.provider} for the operator's apps only, not for what "
-        f"{job.repository.full_name} defines itself."
-    )
+        return sentences.runner_takes_no_repository(runner, job.repository.full_name)
+    return sentences.runner_takes_no_app(runner, job.app)
 
 
 def _no_provider(job: wire.Job) -> str:
@@ -63,7 +58,3 @@ def _no_provider(job: wire.Job) -> str:
     except ValueError as error:
         return str(error)
     return ""
-
-
-def _no_secrets(names: Sequence[str], runner: str) -> str:
-    return f"Runner {runner} has no value for the secrets {joined(names)}; set them in its environment."

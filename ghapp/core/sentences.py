@@ -121,12 +121,41 @@ def token_permission(missing: Sequence[str]) -> str:
     )
 
 
-def no_runner(labels: Sequence[str], seen: int | None) -> str:
-    """It says since when, not for how long: a sentence that changes by itself would be written again and again."""
+def no_runner(labels: Sequence[str], seen: int | None, now: int | None = None) -> str:
+    """For how long by the clock of who reads it (``now``). Where it is kept or sent it says since when instead: a
+    sentence that changes by itself would be written again and again."""
     wanted = f" with label{'s' if len(labels) > 1 else ''} {joined(labels)}" if labels else ""
     if seen is None:
         return f"No runner{wanted} has been seen yet; start one with `python -m runner`."
+    if now is not None:
+        return f"No runner{wanted} has been seen for {duration((now - seen) / 1000)}."
     return f"No runner{wanted} has been seen since {clock(seen)}."
+
+
+def no_access(problem: str) -> str:
+    return f"The provider gives no access to the repository now: {problem}"
+
+
+def runner_takes_no_app(runner: str, app: str) -> str:
+    return f"Runner {runner} does not accept {app}; to allow it, add {app} to its KEDGE_RUNNER_APPS."
+
+
+def runner_takes_no_repository(runner: str, repository: str) -> str:
+    return (
+        f"Runner {runner} does not run what {repository} defines itself; to allow it, add {repository} to its "
+        "KEDGE_RUNNER_APPS."
+    )
+
+
+def foreign_provider(runner: str, provider: str, repository: str) -> str:
+    return (
+        f"Runner {runner} loads provider {provider} for the operator's apps only, not for what {repository} defines "
+        "itself."
+    )
+
+
+def no_secrets(runner: str, names: Sequence[str]) -> str:
+    return f"Runner {runner} has no value for the secrets {joined(names)}; set them in its environment."
 
 
 def ready() -> str:
@@ -182,8 +211,17 @@ def which_repository(app: str, name: str, found: Sequence[str]) -> str:
     return f"No repository {name} is installed for {app}; install the app on it, or set `repository` of {app}."
 
 
-def small_token(scope: str, app: str, environment: str) -> str:
-    return f"This takes a token with the scope {scope} for {app} in {environment}."
+def small_token(scope: str) -> str:
+    return f"This takes a token with the scope {scope}."
+
+
+def not_covered(apps: Sequence[str] | None, environments: Sequence[str] | None) -> str:
+    """What a narrowed token is for, where it was used for something else."""
+    within = f"the environments {joined(environments, 8)}" if environments and len(environments) > 1 else ""
+    within = within or f"the environment {environments[0]}" if environments else within
+    if apps is None:
+        return f"This token covers only {within}."
+    return f"This token covers only {joined(apps, 8)}{f' in {within}' if within else ''}."
 
 
 def admins_only(what: str) -> str:

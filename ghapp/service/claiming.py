@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from ghapp.core import sentences, states
+from ghapp.core.actors import ANYTHING, Grant
 from ghapp.core.checks import Check
 from ghapp.core.values import STATUS_OF, Blocker, BlockerKind, Repository, State
 from ghapp.service import lines, statuses
@@ -22,7 +23,8 @@ TOKEN_RETRY_MS = 15_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What a runner asks for. ``apps`` None: every app of the operator's config."""
+    """What a runner asks for. ``apps`` None: every app of the operator's config. ``token`` is the id of the token
+    that it presents, None for KEDGE_RUNNER_TOKEN, and ``grant`` is how much of the wish that one allows."""
 
     claim_id: str
     runner: str
@@ -31,6 +33,15 @@ class Wish:
     boot_id: str
     version: str
     wait_s: float
+    token: int | None = None
+    grant: Grant = ANYTHING
+
+    @property
+    def granted_labels(self) -> tuple[str, ...]:
+        return self.grant.labels_of(self.labels)
+
+    def takes(self, deploy: Deploy) -> bool:
+        return lines.accepts(deploy, self.granted_labels, self.apps, self.grant)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +63,7 @@ async def claim(ctx: Context, wish: Wish) -> Claimed | None:
     """
     await _present(ctx, wish)
     if again := await _repeated(ctx, wish):
-        return await _job(ctx, again, wish.claim_id)
+        return await _job(ctx, again, wish)
     deadline = ctx.now() + int(wish.wait_s * 1000)
     while True:
         woken = ctx.signals.watch("claims")
@@ -66,15 +77,16 @@ async def claim(ctx: Context, wish: Wish) -> Claimed | None:
 
 
 async def _present(ctx: Context, wish: Wish) -> None:
-    runner = places.Runner(wish.runner, wish.labels, wish.apps, wish.version, wish.boot_id, ctx.now())
+    runner = places.Runner(
+        wish.runner, wish.granted_labels, wish.apps, wish.version, wish.boot_id, ctx.now(), wish.grant
+    )
 
     async def work(tx: Tx) -> None:
         known = {one.name: one for one in await places.runners(tx)}.get(runner.name)
         await places.keep_runner(tx, runner)
-        before = (
-            (known.labels, known.apps) if known and known.seen_at >= runner.seen_at - lines.RUNNER_SEEN_MS else None
-        )
-        if before != (runner.labels, runner.apps):
+        present = known and known.seen_at >= runner.seen_at - lines.RUNNER_SEEN_MS
+        before = (known.labels, known.apps, known.grant) if known and present else None
+        if before != (runner.labels, runner.apps, runner.grant):
             for environment_id in await places.environments_with_line(tx):
                 await places.hold_environment(tx, environment_id)
                 await lines.settle(tx, ctx, environment_id)
@@ -87,7 +99,8 @@ async def _repeated(ctx: Context, wish: Wish) -> Deploy | None:
     if deploy is None:
         return None
     step = states.step(states.Event.CLAIM_AGAIN, states.Facts(deploy.state, lost=deploy.lost_since is not None))
-    if step.error or deploy.claim_id != wish.claim_id:
+    lease = ctx.lease(deploy.id, deploy.claims, wish.claim_id, wish.token)
+    if step.error or deploy.lease_hash != lease_hash(lease):
         raise Problem("claim_over", f"This claim of {deploy.name} is over; claim with a new id.", deploy=deploy.name)
     return deploy
 
@@ -95,7 +108,7 @@ async def _repeated(ctx: Context, wish: Wish) -> Deploy | None:
 async def _take_first(ctx: Context, wish: Wish) -> Claimed | None:
     now = ctx.now()
     for candidate in await ctx.stores.main.read(lambda tx: deploys.ready(tx, now)):
-        if not lines.accepts(candidate, wish.labels, wish.apps):
+        if not wish.takes(candidate):
             continue
         if await _token(ctx, candidate) is None:
             continue
@@ -104,7 +117,7 @@ async def _take_first(ctx: Context, wish: Wish) -> Claimed | None:
         except Conflict:  # the same claim was made twice at once, and the other was first
             taken = await _repeated(ctx, wish)
         if taken:
-            return await _job(ctx, taken, wish.claim_id)
+            return await _job(ctx, taken, wish)
     return None
 
 
@@ -124,7 +137,7 @@ async def take(tx: Tx, ctx: Context, candidate: Deploy, wish: Wish) -> Deploy | 
         state=states.step(states.Event.CLAIM, states.Facts(deploy.state)).to,
         claims=deploy.claims + 1,
         claim_id=wish.claim_id,
-        lease_hash=lease_hash(ctx.lease(deploy.id, deploy.claims + 1, wish.claim_id)),
+        lease_hash=lease_hash(ctx.lease(deploy.id, deploy.claims + 1, wish.claim_id, wish.token)),
         lease_until=now + CONFIRM_MS,
         confirmed=0,
         runner=wish.runner,
@@ -150,7 +163,7 @@ async def _token(ctx: Context, deploy: Deploy) -> RepoToken | None:
     try:
         token = await ctx.providers[provider].repo_token(repository)
     except ProviderError as error:
-        blocker = Blocker(BlockerKind.PROVIDER, error.message)
+        blocker = Blocker(BlockerKind.PROVIDER, sentences.no_access(error.message))
     else:
         if not token.missing:
             return token
@@ -167,7 +180,7 @@ async def _park(tx: Tx, ctx: Context, deploy: Deploy, blocker: Blocker) -> None:
         await lines.settle(tx, ctx, deploy.environment_id)
 
 
-async def _job(ctx: Context, deploy: Deploy, claim_id: str) -> Claimed:
+async def _job(ctx: Context, deploy: Deploy, wish: Wish) -> Claimed:
     async def facts(tx: Tx) -> tuple[str, Repository, list[Check]]:
         provider, repository = await places.repository(tx, deploy.repository_id)
         return provider, repository, await checks.newest(tx, deploy.repository_id, deploy.sha)
@@ -178,5 +191,5 @@ async def _job(ctx: Context, deploy: Deploy, claim_id: str) -> Claimed:
     except ProviderError as error:
         raise Problem("unavailable", error.message) from error
     ctx.handed_out[deploy.id] = token.expires_at
-    lease = ctx.lease(deploy.id, deploy.claims, claim_id)
+    lease = ctx.lease(deploy.id, deploy.claims, wish.claim_id, wish.token)
     return Claimed(deploy, lease, provider, repository, token, newest)

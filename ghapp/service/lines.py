@@ -3,6 +3,7 @@
 import random
 
 from ghapp.core import line, sentences
+from ghapp.core.actors import ANYTHING, Grant
 from ghapp.core.values import Blocker, BlockerKind
 from ghapp.service import statuses
 from ghapp.service.context import Context
@@ -22,33 +23,48 @@ def slow_net(now: int) -> int:
     return now + SLOW_NET_MS + random.randint(-SLOW_NET_MS // 6, SLOW_NET_MS // 6)  # noqa: S311
 
 
-def accepts(deploy: Deploy, labels: tuple[str, ...], apps: tuple[str, ...] | None) -> bool:
-    """May a runner with these labels and apps take the deploy?"""
+def accepts(
+    deploy: Deploy, labels: tuple[str, ...], apps: tuple[str, ...] | None, grant: Grant = ANYTHING
+) -> bool:
+    """May a runner with these labels and apps take the deploy, with a token that grants so much?"""
     if not set(deploy.config.runner) <= set(labels):
         return False
-    if apps is None:
-        return deploy.defined_in == "operator"
-    return bool({deploy.app, deploy.repository} & set(apps))
+    if grant.environments is not None and deploy.environment not in grant.environments:
+        return False
+    wished = deploy.defined_in == "operator" if apps is None else _named(deploy, apps)
+    return wished and (grant.apps is None or _named(deploy, grant.apps))
 
 
-def ready_blocker(deploy: Deploy, runners: list[Runner], now: int) -> Blocker:
-    """Why a deploy whose turn it is does not run: nothing but a runner is missing."""
-    seen = max((one.seen_at for one in runners if accepts(deploy, one.labels, one.apps)), default=None)
+def _named(deploy: Deploy, apps: tuple[str, ...]) -> bool:
+    """Is it one of the apps? What a repository defines itself must be named by its ``owner/repo``: anybody who may
+    push there could give it the name of another app."""
+    names = {name.casefold() for name in apps}
+    own = deploy.defined_in == "operator" and deploy.app.casefold() in names
+    return own or deploy.repository.casefold() in names
+
+
+def ready_blocker(deploy: Deploy, runners: list[Runner], now: int, *, counted: bool = False) -> Blocker:
+    """Why a deploy whose turn it is does not run: nothing but a runner is missing. ``counted`` as in `places_in`."""
+    seen = max((one.seen_at for one in runners if accepts(deploy, one.labels, one.apps, one.grant)), default=None)
     if seen is not None and seen >= now - RUNNER_SEEN_MS:
         return Blocker(BlockerKind.RUNNER, sentences.ready())
-    return Blocker(BlockerKind.RUNNER, sentences.no_runner(deploy.config.runner, seen), since=seen)
+    message = sentences.no_runner(deploy.config.runner, seen, now if counted else None)
+    return Blocker(BlockerKind.RUNNER, message, since=seen)
 
 
-def own_blockers(deploy: Deploy, runners: list[Runner], now: int) -> tuple[Blocker, ...]:
+def own_blockers(deploy: Deploy, runners: list[Runner], now: int, *, counted: bool = False) -> tuple[Blocker, ...]:
     """What a deploy waits for when it is its turn: what was last reported, and a runner where none is there."""
-    runner = ready_blocker(deploy, runners, now)
+    runner = ready_blocker(deploy, runners, now, counted=counted)
     if deploy.own_blockers and runner.message == sentences.ready():
         return deploy.own_blockers
     return (*deploy.own_blockers, runner)
 
 
-async def places_in(tx: Tx, ctx: Context, environment_id: int) -> list[tuple[Deploy, line.Place]]:
-    """The waiting deploys of an environment in order, each with its place."""
+async def places_in(
+    tx: Tx, ctx: Context, environment_id: int, *, counted: bool = False
+) -> list[tuple[Deploy, line.Place]]:
+    """The waiting deploys of an environment in order, each with its place. ``counted``: for somebody who reads it
+    now, so that the blockers say for how long instead of since when."""
     now = ctx.now()
     waiting = {deploy.id: deploy for deploy in await deploys.waiting(tx, environment_id)}
     if not waiting:
@@ -56,7 +72,7 @@ async def places_in(tx: Tx, ctx: Context, environment_id: int) -> list[tuple[Dep
     runners = await places.runners(tx)
     active = await deploys.active(tx, environment_id)
     arranged = line.arrange(
-        (_waiting(deploy, own_blockers(deploy, runners, now)) for deploy in waiting.values()),
+        (_waiting(deploy, own_blockers(deploy, runners, now, counted=counted)) for deploy in waiting.values()),
         _active(active) if active else None,
         await places.locks_on(tx, environment_id, now),
     )

@@ -185,13 +185,12 @@ async def _environment(
 ) -> SeenEnvironment:
     if row is None:
         return SeenEnvironment(name, aliases)
-    placed = await lines.places_in(tx, ctx, row.id) if row.id in around.with_line else []
     return SeenEnvironment(
         name,
         aliases,
         live=await deploys.live(tx, row.id),
         active=await deploys.active(tx, row.id),
-        queue=tuple(await line(tx, ctx, row.id)),
+        queue=tuple(await line(tx, ctx, row.id)) if row.id in around.with_line else (),
         locks=tuple(await places.locks_on(tx, row.id, ctx.now())) if around.locked else (),
     )
 

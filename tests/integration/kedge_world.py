@@ -128,11 +128,11 @@ class World:
 
         return await self.ctx.decide(work)
 
-    async def claim(self, runner: str = "r1") -> Deploy:
+    async def claim(self, runner: str = "r1", labels: tuple[str, ...] = ()) -> Deploy:
         wish = claiming.Wish(
             claim_id=f"claim-{runner}-{self.now[0]}",
             runner=runner,
-            labels=(),
+            labels=labels,
             apps=None,
             boot_id="b",
             version="1",
