@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+from ghapp.core import states
 from ghapp.service import leases
 from ghapp.service.context import Context, Signals, lease_hash
 from ghapp.store import deploys, places
+from ghapp.store.base import Tx
 from ghapp.store.deploys import Deploy
 from ghapp.vcs.base import ProviderError, RepoToken
 
@@ -33,7 +35,13 @@ async def beat(ctx: Context, deploy_id: int, lease: str, status_written: str | N
         if _news(ctx, current, token) or left_s <= 0 or ctx.stopping:
             return Heard(current, token)
         await Signals.wait(woken, left_s)
-    return Heard(await ctx.stores.main.write(lambda tx: leases.leased(tx, deploy_id, lease)), None)
+    return Heard(await ctx.stores.main.write(lambda tx: _still(tx, deploy_id, lease)), None)
+
+
+async def _still(tx: Tx, deploy_id: int, lease: str) -> Deploy:
+    deploy = await leases.leased(tx, deploy_id, lease)
+    leases.checked(states.Event.BEAT, deploy)
+    return deploy
 
 
 def _news(ctx: Context, deploy: Deploy, token: RepoToken | None) -> bool:
