@@ -24,6 +24,7 @@ from ghapp.vcs.base import AppClient
 from ghapp.vcs.github_app import GitHubApp
 from ghapp.vcs.session import open_session
 from ghapp.web import routes as web_routes
+from ghapp.web.shell import refusals, secure
 from ghapp.webhooks import receive, work
 
 log = structlog.get_logger(__name__)
@@ -75,8 +76,9 @@ def _workers(settings: Settings, ctx: Context) -> list[tuple[str, Coroutine[None
 
 def build(settings: Settings) -> web.Application:
     """The application, ready to be served; nothing is opened before it starts."""
-    app = web.Application(middlewares=[wire_version, errors, authenticate], client_max_size=BODY_LIMIT * 2)
+    app = web.Application(middlewares=[wire_version, errors, refusals, authenticate], client_max_size=BODY_LIMIT * 2)
     app[SETTINGS] = settings
+    app.on_response_prepare.append(secure)
     app.cleanup_ctx.append(partial(_context, settings))
     app.on_shutdown.extend([_answer_long_polls, stop_following])
     app.add_routes([*receive.routes(), *runner_api.routes(), *api_routes.routes(), *web_routes.routes()])

@@ -9,7 +9,7 @@ from msgspec import Meta
 from ghapp.api import parameters, shapes
 from ghapp.api.auth import ACTOR
 from ghapp.api.common import CONTEXT, json_response
-from ghapp.api.params import params_of
+from ghapp.api.params import Name, params_of
 from ghapp.core.actors import Actor
 from ghapp.core.values import Door
 from ghapp.service import commanding, requesting, seeing
@@ -21,7 +21,6 @@ from ghapp.store.deploys import Deploy
 #: https://httpwg.org/http-extensions/draft-ietf-httpapi-idempotency-key-header.html
 IDEMPOTENCY_KEY = "Idempotency-Key"
 
-Name = Annotated[str, Meta(min_length=1, max_length=100)]
 Ref = Annotated[str, Meta(min_length=1, max_length=255)]
 Sha = Annotated[str, Meta(pattern="^[0-9a-fA-F]{7,64}$")]
 

@@ -1,24 +1,40 @@
 """Deploys: the history of an app, one deploy with its blockers and events, and what can be done to it."""
 
+from typing import Annotated
+
+import msgspec
 from aiohttp import web
+from msgspec import Meta
 
 from ghapp.api import parameters, shapes
 from ghapp.api.common import CONTEXT, json_response
+from ghapp.api.params import Name, params_of
+from ghapp.core.values import State
 from ghapp.service import seeing
 from ghapp.service.seeing import Seen
 from ghapp.store.base import Tx
 from ghapp.store.events import Recorded
 
 
+class ListParams(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Filters; ``cursor`` is the ``next`` of the page before."""
+
+    env: Name | None = None
+    state: State | None = None
+    user: Name | None = None
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+    cursor: Annotated[str, Meta(max_length=100)] | None = None
+
+
 async def list_deploys(request: web.Request) -> web.Response:
-    parameters.only(request, ("env", "state", "user", "limit", "cursor"))
+    given = await params_of(request, ListParams)
     ctx = request.app[CONTEXT]
     wanted = seeing.Filter(
-        environment=request.query.get("env"),
-        state=parameters.state(request),
-        user=parameters.text(request, "user"),
-        before=parameters.cursor(request),
-        limit=parameters.count(request, "limit", 50, 1, 200),
+        environment=given.env,
+        state=given.state,
+        user=given.user,
+        before=parameters.below(given.cursor),
+        limit=given.limit,
     )
     page = await ctx.stores.main.read(lambda tx: seeing.history(tx, ctx, request.match_info["app"], wanted))
     items = [shapes.deploy(ctx.url, one) for one in page.items]

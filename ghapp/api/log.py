@@ -2,12 +2,16 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Annotated
 
+import msgspec
 import structlog
 from aiohttp import web
+from msgspec import Meta
 
 from ghapp.api import parameters
 from ghapp.api.common import CONTEXT, json_response
+from ghapp.api.params import params_of
 from ghapp.core.logtext import decoded
 from ghapp.service import logs, seeing
 from ghapp.service.context import Context
@@ -32,11 +36,14 @@ STOPPING = "stopping"
 _FARTHEST = 10**18 - 1
 
 
+class LogParams(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    offset: Annotated[int, Meta(ge=0, le=_FARTHEST)] = 0
+
+
 async def get_log(request: web.Request) -> web.StreamResponse:
-    parameters.only(request, ("offset",))
+    offset = (await params_of(request, LogParams)).offset
     ctx = request.app[CONTEXT]
     app, number = request.match_info["app"], parameters.number(request)
-    offset = parameters.count(request, "offset", 0, 0, _FARTHEST)
     deploy = (await ctx.stores.main.read(lambda tx: seeing.deploy(tx, ctx, app, number))).deploy
     if "text/event-stream" in request.headers.get("Accept", "") and request.method == "GET":
         return await _follow(request, ctx, deploy, _resumed(request, offset))

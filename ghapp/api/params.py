@@ -1,16 +1,21 @@
 """The parameters of a call that acts: from the query, a form or a JSON body, checked against one type."""
 
 import re
-from typing import Any, TypeVar
+from enum import Enum
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from aiohttp import web
+from msgspec import Meta
 
 from ghapp.api.auth import form
 from ghapp.core import sentences
 from ghapp.service.problems import Problem
 
 T = TypeVar("T", bound=msgspec.Struct)
+
+#: The name of an app, an environment, a task, a person.
+Name = Annotated[str, Meta(min_length=1, max_length=100)]
 
 _AT = re.compile(r"\$\.(\w+)")
 _UNKNOWN = re.compile(r"unknown field `(.*)`", re.S)
@@ -25,7 +30,7 @@ async def params_of(request: web.Request, kind: type[T]) -> T:
     try:
         values = msgspec.convert(given, type=kind, strict=False)
     except msgspec.ValidationError as error:
-        raise _invalid(str(error), kind) from error
+        raise _invalid(str(error), kind, given) from error
     for name in given:
         _check_text(name, getattr(values, name, None))
     return values
@@ -59,7 +64,7 @@ def _check_text(name: str, value: object) -> None:
         raise Problem("invalid", f"{name} must be one line of printable text.", field=name)
 
 
-def _invalid(message: str, kind: type[msgspec.Struct]) -> Problem:
+def _invalid(message: str, kind: type[msgspec.Struct], given: dict[str, Any]) -> Problem:
     names = [field.encode_name for field in msgspec.structs.fields(kind)]
     if unknown := _UNKNOWN.search(message):
         name = unknown[1]
@@ -67,4 +72,16 @@ def _invalid(message: str, kind: type[msgspec.Struct]) -> Problem:
     place = _AT.search(message)
     field = place[1] if place else None
     said = message.partition(" - at ")[0]
+    if field and message.startswith("Invalid enum value"):
+        known = _values(kind, field)
+        return Problem(
+            "invalid", f"There is no {field} {given[field]}.{sentences.nearest(given[field], known)}", field=field
+        )
     return Problem("invalid", f"{field}: {said}." if field else f"{said}.", field=field)
+
+
+def _values(kind: type[msgspec.Struct], field: str) -> list[str]:
+    """What an enumerated parameter may be."""
+    annotation = next(one.type for one in msgspec.structs.fields(kind) if one.encode_name == field)
+    choices = (annotation, *getattr(annotation, "__args__", ()))
+    return [str(value) for one in choices if isinstance(one, type) and issubclass(one, Enum) for value in one]

@@ -28,7 +28,7 @@ LONGEST_WAIT_S = 25.0
 async def claim(request: web.Request) -> web.Response:
     """A job, or 204 after ``wait_s`` without one."""
     settings = request.app[SETTINGS]
-    if not hmac.compare_digest(bearer(request).encode(), settings.runner_token.encode()):
+    if not hmac.compare_digest(bearer(request).encode(errors="surrogateescape"), settings.runner_token.encode()):
         hint = "KEDGE_RUNNER_TOKEN must be the same for app and runner."
         raise Problem("unauthorized", "This is not the runner's token.", hint=hint)
     asked = await body_of(request, wire.Claim)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ghapp.core.config import AppConfig
+from ghapp.service.limits import Limits
+from ghapp.service.ancestry import Ancestry
 from ghapp.service.permissions import Permissions
 from ghapp.store.base import Work
 from ghapp.store.session import Background
@@ -64,7 +66,7 @@ class Context:
     been up for a while, because nobody could reach it. ``handed_out``: deploy id -> end (ms) of the newest
     repository token that its runner was given by this process; ``told_cancel``: deploys whose runner was told of a
     cancel by it. ``quiet_until``: (provider, account) -> when (ms) it wants to be asked again, where it said so.
-    ``stopping``: long polls end at once.
+    ``token_uses``: token id -> its last use (ms) that is not saved yet. ``stopping``: long polls end at once.
     """
 
     stores: Stores
@@ -75,10 +77,13 @@ class Context:
     apps: Apps = field(default_factory=Apps)
     signals: Signals = field(default_factory=Signals)
     permissions: Permissions = field(default_factory=Permissions)
+    ancestry: Ancestry = field(default_factory=Ancestry)
     started_at: int = 0
     handed_out: dict[int, int] = field(default_factory=dict)
     told_cancel: set[int] = field(default_factory=set)
     quiet_until: dict[tuple[str, str], int] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+    token_uses: dict[int, int] = field(default_factory=dict)
     stopping: bool = False
     _deciding: Background = field(default_factory=Background, repr=False)
 
@@ -111,11 +116,12 @@ class Context:
         """The absolute URL of a deploy's page, which is the log URL written to providers."""
         return f"{self.url.rstrip('/')}/{app}/deploys/{number}"
 
-    def lease(self, deploy_id: int, claims: int, claim_id: str) -> str:
-        """The lease of one claim of one deploy: never the same twice, the same again for a repeated claim."""
-        text = f"{deploy_id}:{claims}:{claim_id}".encode()
+    def lease(self, deploy_id: int, claims: int, claim_id: str, token: int | None = None) -> str:
+        """The lease of one claim of one deploy with one runner's token (None: KEDGE_RUNNER_TOKEN): never the same
+        twice, the same again for a repeated claim."""
+        text = f"{deploy_id}:{claims}:{token or ''}:{claim_id}".encode()
         return hmac.new(self.lease_key, text, hashlib.sha256).hexdigest()
 
 
 def lease_hash(lease: str) -> str:
-    return hashlib.sha256(lease.encode()).hexdigest()
+    return hashlib.sha256(lease.encode(errors="surrogateescape")).hexdigest()

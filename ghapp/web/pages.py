@@ -29,7 +29,7 @@ async def overview(request: web.Request) -> web.Response:
 
 async def app(request: web.Request) -> web.Response:
     ctx, name = request.app[CONTEXT], request.match_info["app"]
-    wanted = Filter(before=parameters.cursor(request), limit=RECENT)
+    wanted = Filter(before=parameters.below(request.query.get("cursor")), limit=RECENT)
 
     async def work(tx: Tx) -> tuple[SeenApp, seeing.Page]:
         return await seeing.app(tx, ctx, name), await seeing.history(tx, ctx, name, wanted)

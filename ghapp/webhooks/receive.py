@@ -22,7 +22,7 @@ def signed_by(body: bytes, signature: str, secrets: Iterable[str]) -> bool:
     """
     matches = [
         hmac.compare_digest(
-            b"sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest().encode(), signature.encode()
+            b"sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest().encode(), signature.encode(errors="surrogateescape")
         )
         for secret in secrets
     ]
