@@ -60,7 +60,7 @@ class Checkout:
         await self._git("read-tree", "--reset", "-u", sha)
         tags = await mirror.packed_tags()
         await together(
-            self._verify(),
+            self._verify(sha),
             in_thread(lambda stop: self._write_dot_git(sha, mirror, url, tags, stop)),
         )
         await self._verify_dot_git(sha)
@@ -85,8 +85,7 @@ class Checkout:
 
     def _clean(self, sha: str, objects: Path, stop: threading.Event) -> None:
         self._set_up(sha, objects)
-        index_file = self.trusted / "index"
-        index = read_index(index_file.read_bytes(), sha256=len(sha) == 64) if index_file.exists() else Index({})
+        index = self._index(sha)
         allowed = layout(index.files, index.submodules)
         allowed |= {b".git": {}, b".git/objects": {}, b".git/objects/pack": self._recorded_packs()}
         trash = new_trash(self.state / "trash", stop=stop)
@@ -117,13 +116,26 @@ class Checkout:
             self.tree.unlink()
         self.tree.mkdir(parents=True, exist_ok=True)
 
-    async def _verify(self) -> None:
-        """Raises Mismatch unless git, asked how everything differs from the commit, has nothing to say."""
-        options = ("--porcelain", "-z", "--ignored", "--untracked-files=all", "--ignore-submodules=all")
-        different = await self._git("status", *options)
-        if different:
-            names = different.decode(errors="replace").strip("\0").split("\0")
-            raise Mismatch(f"{len(names)} files are not as they should be, such as {names[0]!r}")
+    async def _verify(self, sha: str) -> None:
+        """Raises Mismatch if git, asked how everything differs from the commit, has something to say.
+
+        Save about files that a repository keeps in a form that its own ``.gitattributes`` would not, such as CRLF
+        under ``text``: git calls them modified although it has just written them
+        (https://git-scm.com/docs/gitattributes). Their stat tells that nobody else has.
+        """
+        options = ("--porcelain", "-z", "--no-renames", "--ignored", "--untracked-files=all")
+        said = await self._git("status", *options, "--ignore-submodules=all")
+        entries = said.split(b"\0")[:-1]
+        written = self._index(sha).files if entries else {}
+        for entry in entries:
+            path = entry[3:]
+            kept = written.get(path) if entry.startswith(b" M ") else None
+            if kept is None or stat_of((self.tree / os.fsdecode(path)).lstat()) != kept:
+                raise Mismatch(f"{len(entries)} files are not as they should be, such as {os.fsdecode(path)!r}")
+
+    def _index(self, sha: str) -> Index:
+        file = self.trusted / "index"
+        return read_index(file.read_bytes(), sha256=len(sha) == 64) if file.exists() else Index({})
 
     def _write_dot_git(self, sha: str, mirror: Mirror, url: str, tags: bytes, stop: threading.Event) -> None:
         """Writes the ``.git`` for commands: complete in itself, so that no file is shared with anybody."""

@@ -141,9 +141,8 @@ class Mirror:
         await self._git("repack", "-d", "-q", "--geometric=2")
 
     def _set_up(self, sha: str) -> None:
-        """Makes the mirror if need be, and sweeps away what a killed git, or anybody, left in it."""
+        """Makes the mirror if need be, and sweeps away what a killed git left in it."""
         write_gitdir(self.path, sha=sha, head="ref: refs/heads/none", settings="\tbare = true\n")
-        (self.path / "objects" / "info" / "alternates").unlink(missing_ok=True)
         for pattern in _LEFTOVERS:
             for path in self.path.glob(pattern):
                 path.unlink()

@@ -11,6 +11,7 @@ deleted and made anew, once: first the checkout, then the mirror.
 import errno
 import hashlib
 import re
+import shutil
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
@@ -94,8 +95,13 @@ class Workspaces:
         """
         job = self._job(source, Path(_folder_name(app), _folder_name(environment)), token, progress)
         busy = "Waiting for another deploy that uses the same checkout."
-        async with locked(job.checkout.state / "lock", waiting=lambda: progress(busy)):
-            await job.run()
+        try:
+            async with locked(job.checkout.state / "lock", waiting=lambda: progress(busy)):
+                await job.run()
+        except OSError as error:
+            raise WorkspaceError(
+                f"The work folder of the runner cannot be used: {error}. See that the runner may write to it."
+            ) from error
         return job.checkout.tree
 
     def _job(
@@ -105,6 +111,8 @@ class Workspaces:
             host = host_of(source.clone_url)
         except BadAddress as error:
             raise WorkspaceError(str(error)) from error
+        if shutil.which("git", path=self._git.env.get("PATH")) is None:
+            raise WorkspaceError("git is not in the PATH of the runner. Install git 2.34 or newer there.")
         if not _SHA.fullmatch(source.sha):
             raise WorkspaceError(f"{source.sha!r} is no full commit id. Ask for the deploy with all its digits.")
         mirror = Mirror(self._folder / "mirrors" / f"{_folder_name(source.key)}.git", self._git)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.workspace import WorkspaceError
+from runner.workspace import WorkspaceError, Workspaces
 from tests.integration.workspace.repositories import git
 from tests.integration.workspace.tools import Desk, desk, snapshot
 
@@ -66,10 +66,6 @@ def mirror_locks(shop: Desk) -> None:
     (shop.mirror / f"refs/kedge/{sha}.lock").touch()
     (shop.mirror / "refs/tags/v2.lock").touch()
     (shop.mirror / "objects/pack/tmp_pack_abc").write_text("half")
-
-
-def borrowed_mirror(shop: Desk) -> None:
-    (shop.mirror / "objects/info/alternates").write_text("/nowhere\n")
 
 
 def garbage_index(shop: Desk) -> None:
@@ -141,7 +137,6 @@ OF_THE_MIRROR: list[Damage] = [
     damaged_refs,
     no_repository,
     mirror_locks,
-    borrowed_mirror,
 ]
 OF_THE_CHECKOUT: list[Damage] = [
     garbage_index,
@@ -242,3 +237,24 @@ async def test_other_environments_keep_their_checkouts_when_a_mirror_is_made_ane
 
     assert snapshot(staging) == before
     assert git(staging, "fsck", "--full") == ""
+
+
+async def test_without_git_nothing_is_deleted(shop: Desk, tmp_path: Path) -> None:
+    _, second = _commits(shop)
+    tree = await shop.prepare(second)
+    before = snapshot(tree)
+    shop.workspaces = Workspaces(shop.folder, environ={"PATH": str(tmp_path)})
+
+    with pytest.raises(WorkspaceError, match="Install git"):
+        await shop.prepare(second)
+
+    assert snapshot(tree) == before
+    assert shop.mirror.exists()
+
+
+async def test_a_work_folder_that_cannot_be_used(shop: Desk) -> None:
+    _, second = _commits(shop)
+    shop.folder.write_text("a file")
+
+    with pytest.raises(WorkspaceError, match="work folder"):
+        await shop.prepare(second)

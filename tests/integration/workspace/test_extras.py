@@ -35,10 +35,11 @@ async def test_submodules_with_the_same_credentials(remote_shop: Desk, server: G
     assert files_with(TOKEN, remote_shop.folder) == []
 
 
-async def test_a_submodule_elsewhere_gets_no_token(remote_shop: Desk, server: GitServer) -> None:
+@pytest.mark.parametrize("user", ["", "x-access-token@", "somebody@"])
+async def test_a_submodule_elsewhere_gets_no_token(remote_shop: Desk, server: GitServer, user: str) -> None:
     async with serving(server.root) as other:
         inner = Repo.create(server.root / "inner")
-        sha = await _with_submodule(remote_shop, other.url(inner), inner)
+        sha = await _with_submodule(remote_shop, other.url(inner).replace("//", f"//{user}", 1), inner)
 
         with pytest.raises(WorkspaceError, match="credentials"):
             await remote_shop.prepare(sha)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+import runner.git
 from runner.workspace import WorkspaceError, Workspaces
 from tests.integration.workspace.repositories import TOKEN, GitServer, git, processes_about, serving
 from tests.integration.workspace.tools import NOT_FOR_GIT, Desk, files_with
@@ -239,6 +240,20 @@ async def test_a_killed_git_is_an_error_or_repaired(remote_shop: Desk, server: G
     server.released.set()
 
     assert git(await preparing, "rev-parse", "HEAD") == sha
+
+
+async def test_a_long_fetch_says_how_far_it_is(
+    remote_shop: Desk, server: GitServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner.git, "REPORT_S", 0.05)
+    sha = remote_shop.repo.commit({"a": "1"})
+    server.hold = True
+    preparing = asyncio.create_task(remote_shop.prepare(sha))
+
+    await _until(lambda: any(line.startswith("git fetch, ") for line in remote_shop.said))
+
+    server.released.set()
+    await preparing
 
 
 async def test_a_fetch_that_takes_too_long(remote_shop: Desk, server: GitServer) -> None:

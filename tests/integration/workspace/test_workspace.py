@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from runner import mirror
-from runner.workspace import Source, WorkspaceError
+from runner.workspace import Source, WorkspaceError, Workspaces
 from tests.integration.workspace.repositories import Repo, git
 from tests.integration.workspace.tools import Desk, desk, inodes, snapshot
 
@@ -132,6 +132,38 @@ async def test_kinds_modes_and_odd_names_of_files(shop: Desk) -> None:
     assert git(tree, "status", "--porcelain") == ""
 
 
+async def test_files_that_git_calls_modified_as_soon_as_it_wrote_them(shop: Desk) -> None:
+    shop.repo.commit({"a.txt": "1\r\n2\r\n", "b.txt": "1\n"})
+    (shop.repo.path / ".gitattributes").write_text("a.txt text\nb.txt text eol=crlf\n")
+    shop.repo.git("add", ".gitattributes")
+    shop.repo.git("commit", "-qm", "attributes")
+    sha = shop.repo.git("rev-parse", "HEAD")
+    assert "\r" in shop.repo.git("show", "HEAD:a.txt")
+
+    for environment in ("production", "production", "staging"):
+        tree = await shop.prepare(sha, environment=environment)
+        assert (tree / "a.txt").read_bytes() == b"1\r\n2\r\n"
+        assert (tree / "b.txt").read_bytes() == b"1\r\n"
+    assert not any("made anew" in line for line in shop.said)
+
+
+async def test_somebody_who_writes_into_the_checkout_meanwhile_is_noticed(shop: Desk, tmp_path: Path) -> None:
+    """A ``git`` that leaves a file behind after it has written the tree stands for a daemon of an earlier deploy."""
+    sha = shop.repo.commit({"a": "1"})
+    real = shutil.which("git")
+    stand_in = tmp_path / "bin/git"
+    stand_in.parent.mkdir()
+    writes = f'{real} "$@"; echo 2 > "${{2#--work-tree=}}/a"'
+    stand_in.write_text(f'#!/bin/sh\ncase "$*" in *read-tree*) {writes};; *) exec {real} "$@";; esac\n')
+    stand_in.chmod(0o755)
+    shop.workspaces = Workspaces(shop.folder, environ={"PATH": f"{stand_in.parent}:{os.environ['PATH']}"})
+
+    with pytest.raises(WorkspaceError, match="not as they should be, such as 'a'"):
+        await shop.prepare(sha)
+
+    assert sum("made anew" in line for line in shop.said) == 2
+
+
 @pytest.mark.parametrize("name", ["..", ".", "../../x", "a/b", "/etc", "-x", "", "é" * 200, "a" * 300, "$(id)", "x;y"])
 async def test_names_become_folders_of_their_own(shop: Desk, name: str) -> None:
     sha = shop.repo.commit({"a": "1"})
@@ -172,6 +204,7 @@ async def test_tags_that_moved_or_went_are_followed(shop: Desk) -> None:
     shop.repo.git("tag", "old")
     tree = await shop.prepare(second)
 
+    assert not any("made anew" in line for line in shop.said)
     assert git(tree, "tag").split() == ["live", "old"]
     assert git(tree, "rev-parse", "live") == second
 
