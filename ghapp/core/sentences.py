@@ -217,11 +217,8 @@ def small_token(scope: str) -> str:
 
 def not_covered(apps: Sequence[str] | None, environments: Sequence[str] | None) -> str:
     """What a narrowed token is for, where it was used for something else."""
-    within = f"the environments {joined(environments, 8)}" if environments and len(environments) > 1 else ""
-    within = within or f"the environment {environments[0]}" if environments else within
-    if apps is None:
-        return f"This token covers only {within}."
-    return f"This token covers only {joined(apps, 8)}{f' in {within}' if within else ''}."
+    whole = "all apps" if apps is None else joined(apps, 8)
+    return f"This token is only for {whole}{f' in {joined(environments, 8)}' if environments is not None else ''}."
 
 
 def admins_only(what: str) -> str:
@@ -238,6 +235,14 @@ def no_commit(name: str) -> str:
 
 def disagree(sha: str, ref: str) -> str:
     return f"{short(sha)} is not on {ref}; give the one or the other, or a ref that contains it."
+
+
+def nothing_live(environment: str) -> str:
+    return f"Nothing is live in {environment} yet; say what to compare from."
+
+
+def not_comparable(one: str, other: str) -> str:
+    return f"{one} and {other} cannot be compared: they share no history, or a commit is gone from the repository."
 
 
 # How it goes and ends
@@ -283,7 +288,8 @@ def silent(limit_s: int) -> str:
 
 
 def too_late(deploy: str, state: State) -> str:
-    return f"Too late: {deploy} has already {state.value}."
+    verb = "has" if state in {State.SUCCEEDED, State.FAILED, State.ERRORED} else "was"
+    return f"Too late: {deploy} {verb} already {state.value}."
 
 
 def declared_dead(who: str) -> str:

@@ -5,6 +5,7 @@
 
 import pytest
 
+from ghapp.core import sentences
 from ghapp.service.problems import Problem
 from tests.protocol.rig import Rig
 
@@ -124,7 +125,7 @@ async def test_cancel(rig: Rig, state: str) -> None:
         with pytest.raises(Problem) as refused:
             await rig.cancel(before)
         assert refused.value.code == "too_late"
-        assert refused.value.message == f"Too late: hello#1 has already {before.state}."
+        assert refused.value.message == sentences.too_late("hello#1", before.state)
         assert await rig.get(before) == before
     elif before.state == "running":
         after = await rig.cancel(before)
