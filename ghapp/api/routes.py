@@ -2,8 +2,8 @@
 
 from aiohttp import web
 
-from ghapp.api import acting, apps, deploys, health, log
+from ghapp.api import acting, apps, deploys, health, log, releases
 
 
 def routes() -> list[web.RouteDef]:
-    return [*health.ROUTES, *apps.ROUTES, *deploys.ROUTES, *acting.ROUTES, *log.ROUTES]
+    return [*health.ROUTES, *apps.ROUTES, *deploys.ROUTES, *acting.ROUTES, *log.ROUTES, *releases.ROUTES]

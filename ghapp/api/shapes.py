@@ -90,11 +90,13 @@ class DeployWithEvents(Deploy, frozen=True, kw_only=True):
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
-    """``running`` is the deploy that is claimed or running; ``queue`` is in order."""
+    """``live`` is the deploy that brought what is live, ``live_since`` when it did. ``running`` is the deploy that is
+    claimed or running; ``queue`` is in order."""
 
     name: str
     aliases: list[str]
     live: Deploy | None
+    live_since: str | None
     running: Deploy | None
     queue: list[Deploy]
     locks: list[Lock]
@@ -196,6 +198,7 @@ def environment(base_url: str, seen: SeenEnvironment) -> Environment:
         name=seen.name,
         aliases=list(seen.aliases),
         live=deploy(base_url, Seen(seen.live)) if seen.live else None,
+        live_since=rfc3339(seen.live.ended_at) if seen.live else None,
         running=deploy(base_url, Seen(seen.active)) if seen.active else None,
         queue=[deploy(base_url, one) for one in seen.queue],
         locks=[lock(one) for one in seen.locks],

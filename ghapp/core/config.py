@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 
@@ -61,6 +61,11 @@ class EnvironmentConfig:
     def command(self, task: str) -> str | None:
         """The command template of a task, or None where the config names no such task."""
         return self.deploy if task == "deploy" else self.tasks.get(task)
+
+    def for_rollback(self) -> "EnvironmentConfig":
+        """As a rollback is run: by ``tasks.rollback``, else by the deploy command with the older sha. Its checks
+        were asked when the sha went live, and are not asked again."""
+        return replace(self, checks=(), tasks={"rollback": self.deploy, **self.tasks})
 
     @property
     def task_names(self) -> tuple[str, ...]:

@@ -98,6 +98,7 @@ CREATE INDEX deploys_of_sha ON deploys (repository_id, sha) WHERE state IN ('que
 CREATE INDEX deploys_live ON deploys (environment_id, ended_at) WHERE state = 'succeeded' AND task IN ('deploy', 'rollback');
 CREATE INDEX deploys_shown_success ON deploys (environment_id) WHERE shown_state = 'success';
 CREATE INDEX deploys_history ON deploys (environment_id, id);
+CREATE INDEX deploys_by_sha ON deploys (app_id, sha);
 
 -- A claim id is remembered for as long as a runner might repeat it.
 CREATE TABLE claims (

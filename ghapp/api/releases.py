@@ -1,0 +1,162 @@
+"""Release state: the commits between two deploys or between live and a ref, and where a commit is."""
+
+from typing import Annotated
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta
+
+from ghapp.api import shapes
+from ghapp.api.auth import ACTOR
+from ghapp.api.common import CONTEXT, json_response, rfc3339
+from ghapp.api.params import Name, params_of
+from ghapp.core.releases import Standing
+from ghapp.service import releases
+from ghapp.service.problems import Problem
+from ghapp.service.releases import Difference, Point, Whereabouts
+from ghapp.vcs import base
+
+Ref = Annotated[str, Meta(min_length=1, max_length=255)]
+
+
+class CompareParams(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """``from`` and ``to`` are numbers of deploys (``12``, ``#12``), refs or shas; they default to what is live in
+    ``env`` and to the default branch."""
+
+    env: Name | None = None
+    from_: Ref | None = msgspec.field(default=None, name="from")
+    to: Ref | None = None
+
+
+class NoParams(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """None are taken."""
+
+
+class Commit(msgspec.Struct, frozen=True):
+    """``message`` is the first line."""
+
+    sha: str
+    message: str
+    author: str
+    committed_at: str | None
+    url: str | None
+
+
+class End(msgspec.Struct, frozen=True):
+    """``name`` is what it was called; ``number`` is the deploy's, where it was named by one."""
+
+    name: str
+    sha: str
+    number: int | None
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """``commits`` are those that ``to`` has and ``from`` has not, oldest first: ``ahead_by`` of them, of which the
+    first hundred are listed. ``status``: ``ahead``, ``behind``, ``identical``, ``diverged``."""
+
+    from_: End = msgspec.field(name="from")
+    to: End
+    status: str
+    ahead_by: int
+    behind_by: int
+    commits: list[Commit]
+    url: str | None
+
+
+class CommitInEnvironment(msgspec.Struct, frozen=True, kw_only=True):
+    """``state``: ``live`` (``since``), ``running``, ``waiting`` (for ``blockers``), ``rolled_back`` or ``was_live``
+    (``until``, by ``ended_by``), ``never``. ``number``, ``sha`` and ``user`` are of the deploy that brought it there
+    or is to. Where ``exact`` is false, that is as far as could be looked."""
+
+    environment: str
+    state: str
+    number: int | None
+    sha: str | None
+    user: str | None
+    since: str | None
+    until: str | None
+    ended_by: str | None
+    blockers: list[shapes.Blocker]
+    exact: bool
+
+
+class CommitPlaces(msgspec.Struct, frozen=True, kw_only=True):
+    """``message`` says it all in words. ``commit`` is null where the provider could not be asked: ``problem``."""
+
+    app: str
+    sha: str
+    message: str
+    commit: Commit | None
+    environments: list[CommitInEnvironment]
+    problem: str | None
+
+
+async def compare(request: web.Request) -> web.Response:
+    given = await params_of(request, CompareParams)
+    for name, value in (("from", given.from_), ("to", given.to)):
+        if value is not None and not value.isprintable():
+            raise Problem("invalid", f"{name} must be one line of printable text.", field=name)
+    app = request.match_info["app"]
+    found = await releases.compare(request.app[CONTEXT], app, given.env, given.from_, given.to)
+    return json_response(_comparison(found))
+
+
+async def commit(request: web.Request) -> web.Response:
+    await params_of(request, NoParams)
+    app, name = request.match_info["app"], request.match_info["sha"]
+    if len(name) > 255 or not name.isprintable():
+        raise Problem("not_found", "A commit is named by its sha, of which 7 digits are enough, or by a ref.")
+    found = await releases.whereabouts(request.app[CONTEXT], request[ACTOR], app, name)
+    return json_response(_places(app, found))
+
+
+ROUTES = (
+    web.get("/api/0/{app}/compare", compare),
+    web.get("/api/0/{app}/commits/{sha}", commit),
+)
+
+
+def _commit(one: base.Commit) -> Commit:
+    return Commit(one.sha, one.message, one.author, rfc3339(one.committed_at or None), one.url)
+
+
+def _end(point: Point) -> End:
+    return End(point.name, point.sha, point.number)
+
+
+def _comparison(found: Difference) -> Comparison:
+    return Comparison(
+        from_=_end(found.before),
+        to=_end(found.after),
+        status=found.comparison.status,
+        ahead_by=found.comparison.ahead_by,
+        behind_by=found.comparison.behind_by,
+        commits=[_commit(one) for one in found.comparison.commits],
+        url=found.comparison.url,
+    )
+
+
+def _places(app: str, found: Whereabouts) -> CommitPlaces:
+    return CommitPlaces(
+        app=app,
+        sha=found.sha,
+        message=found.message,
+        commit=_commit(found.commit) if found.commit else None,
+        environments=[_standing(one) for one in found.standings],
+        problem=found.problem,
+    )
+
+
+def _standing(one: Standing) -> CommitInEnvironment:
+    return CommitInEnvironment(
+        environment=one.environment,
+        state=one.reach.value,
+        number=one.number,
+        sha=one.sha,
+        user=one.user,
+        since=rfc3339(one.since),
+        until=rfc3339(one.until),
+        ended_by=one.ended_by,
+        blockers=[shapes.blocker(blocker) for blocker in one.blockers],
+        exact=one.exact,
+    )
