@@ -1,13 +1,16 @@
 """What people do to deploys and environments: cancel, force, declare dead, lock, unlock."""
 
 from ghapp.core import sentences, states
-from ghapp.core.values import Lock, State
+from ghapp.core.values import State
 from ghapp.service import asking, lines, locking
 from ghapp.service.context import Context
 from ghapp.service.leases import checked
-from ghapp.store import deploys, events, places
+from ghapp.service.locking import Reach, lock, unlock
+from ghapp.store import deploys, events, locks, places
 from ghapp.store.base import Tx
 from ghapp.store.deploys import Deploy
+
+__all__ = ["cancel", "declare_dead", "force", "held", "lock", "unlock"]
 
 
 async def held(tx: Tx, deploy_id: int) -> Deploy:
@@ -55,7 +58,7 @@ async def declare_dead(tx: Tx, ctx: Context, deploy_id: int, who: str) -> Deploy
 
 
 async def force(
-    tx: Tx, ctx: Context, deploy_id: int, who: str, what: frozenset[str], *, may_take_over: bool = True
+    tx: Tx, ctx: Context, deploy_id: int, who: str, what: frozenset[str], reach: Reach = Reach.EVERYTHING
 ) -> Deploy:
     """Pass ``checks``, ``lock`` or ``all``, from the front of the line; locks are taken over with it.
 
@@ -64,8 +67,8 @@ async def force(
     deploy = await held(tx, deploy_id)
     checked(states.Event.FORCE, deploy)
     if what & {"lock", "all"}:
-        locks = await places.locks_on(tx, deploy.environment_id, ctx.now())
-        await locking.take_over(tx, ctx, locks, who, may_take_over=may_take_over)
+        held_by = await locks.on(tx, deploy.environment_id, ctx.now())
+        await locking.take_over(tx, ctx, held_by, who, reach)
     now = ctx.now()
     await deploys.save(
         tx,
@@ -79,23 +82,3 @@ async def force(
     await events.record(tx, now, "forced", who=who, deploy=deploy.id, what=sorted(what))
     await lines.settle(tx, ctx, deploy.environment_id)
     return await deploys.get(tx, deploy.id) or deploy
-
-
-async def lock(tx: Tx, ctx: Context, app_id: int | None, environment_id: int | None, lock: Lock) -> None:
-    """Hold an environment, an app (no environment) or everything (neither). What runs goes on."""
-    covered = await places.hold_covered(tx, app_id, environment_id)
-    await places.put_lock(tx, app_id, environment_id, lock)
-    await events.record(tx, ctx.now(), "locked", who=lock.who, app=lock.app, environment=lock.environment)
-    for one in covered:
-        await lines.settle(tx, ctx, one)
-
-
-async def unlock(tx: Tx, ctx: Context, app_id: int | None, environment_id: int | None, who: str) -> bool:
-    """Release a lock; what waited for it is ready. False if there was none."""
-    covered = await places.hold_covered(tx, app_id, environment_id)
-    if not await places.drop_lock(tx, app_id, environment_id):
-        return False
-    await events.record(tx, ctx.now(), "unlocked", who=who)
-    for one in covered:
-        await lines.settle(tx, ctx, one)
-    return True

@@ -3,7 +3,7 @@
 from ghapp.core.actors import Actor
 from ghapp.core.config import AppConfig
 from ghapp.core.values import Door
-from ghapp.service import acting, permits, requesting, seeing
+from ghapp.service import acting, locking, permits, requesting, seeing
 from ghapp.service.context import Context
 from ghapp.store.deploys import Deploy
 
@@ -17,8 +17,8 @@ async def cancel(ctx: Context, actor: Actor, app: str, number: int) -> Deploy:
 async def force(ctx: Context, actor: Actor, app: str, number: int, what: frozenset[str]) -> Deploy:
     """Let it pass ``checks``, ``lock`` or ``all``. Raises Problem ``not_found``, ``forbidden``, ``conflict``."""
     deploy = await _allowed(ctx, actor, app, number)
-    may_take_over = bool(what & {"lock", "all"}) and await permits.is_admin(ctx, actor, _app_of(ctx, deploy))
-    return await ctx.decide(lambda tx: acting.force(tx, ctx, deploy.id, actor.name, what, may_take_over=may_take_over))
+    reach = await _reach(ctx, actor, deploy, what)
+    return await ctx.decide(lambda tx: acting.force(tx, ctx, deploy.id, actor.name, what, reach))
 
 
 async def declare_dead(ctx: Context, actor: Actor, app: str, number: int) -> Deploy:
@@ -33,6 +33,12 @@ async def retry(ctx: Context, actor: Actor, app: str, number: int, *, key: str |
     deploy = await _find(ctx, app, number)
     wish = requesting.Wish(environment=deploy.environment, sha=deploy.sha, task=deploy.task, key=key, door=door)
     return await requesting.request(ctx, actor, app, wish)
+
+
+async def _reach(ctx: Context, actor: Actor, deploy: Deploy, what: frozenset[str]) -> locking.Reach:
+    if not what & {"lock", "all"}:
+        return locking.Reach.NONE
+    return await locking.reach_of(ctx, actor, _app_of(ctx, deploy), deploy.environment)
 
 
 async def _find(ctx: Context, app: str, number: int) -> Deploy:

@@ -7,7 +7,7 @@ from ghapp.core.actors import ANYTHING, Grant
 from ghapp.core.values import Blocker, BlockerKind
 from ghapp.service import statuses
 from ghapp.service.context import Context
-from ghapp.store import deploys, places
+from ghapp.store import deploys, locks, places
 from ghapp.store.base import Tx
 from ghapp.store.deploys import Deploy
 from ghapp.store.places import Runner
@@ -74,7 +74,7 @@ async def places_in(
     arranged = line.arrange(
         (_waiting(deploy, own_blockers(deploy, runners, now, counted=counted)) for deploy in waiting.values()),
         _active(active) if active else None,
-        await places.locks_on(tx, environment_id, now),
+        await locks.on(tx, environment_id, now),
     )
     return [(waiting[place.id], place) for place in arranged]
 

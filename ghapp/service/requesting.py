@@ -13,7 +13,7 @@ from ghapp.service import asking, locking, permits
 from ghapp.service.apps import environment_of
 from ghapp.service.context import Context
 from ghapp.service.problems import Problem
-from ghapp.store import deploys, places
+from ghapp.store import deploys, locks, places
 from ghapp.store.base import Conflict, Tx
 from ghapp.store.deploys import Deploy
 from ghapp.vcs.base import Commit, NotFound, ProviderError, RepositoryClient
@@ -87,8 +87,10 @@ async def request(ctx: Context, actor: Actor, app_name: str, wish: Wish) -> Depl
         blockers = await _ask_checks(ctx, client, commit.sha, environment, wish)
     except ProviderError as error:
         raise Problem("provider", error.message) from error
-    may_take_over = await permits.is_admin(ctx, actor, app) if wish.force & {"lock", "all"} else False
-    return await _record(ctx, actor, app, environment, repository, ref, commit, blockers, wish, identity, may_take_over)
+    reach = locking.Reach.NONE
+    if wish.force & {"lock", "all"}:
+        reach = await locking.reach_of(ctx, actor, app, environment.name)
+    return await _record(ctx, actor, app, environment, repository, ref, commit, blockers, wish, identity, reach)
 
 
 def _identity(actor: Actor, wish: Wish) -> str:
@@ -152,7 +154,7 @@ async def _record(
     blockers: tuple[Blocker, ...],
     wish: Wish,
     identity: str,
-    may_take_over: bool,
+    reach: locking.Reach,
 ) -> Deploy:
     asked = asking.Request(
         request=identity,
@@ -175,11 +177,11 @@ async def _record(
         await places.hold_environment(tx, environment.id)
         repository_id = await places.keep_repository(tx, app.via, repository)
         await places.bind_app(tx, environment.app_id, repository_id)
-        locks = await places.locks_on(tx, environment.id, ctx.now())
+        held_by = await locks.on(tx, environment.id, ctx.now())
         if wish.force & {"lock", "all"}:
-            await locking.take_over(tx, ctx, locks, actor.name, may_take_over=may_take_over)
-        elif locks and not wish.wait:
-            raise _locked(locks)
+            await locking.take_over(tx, ctx, held_by, actor.name, reach)
+        elif held_by and not wish.wait:
+            raise _locked(held_by[0])
         return await asking.ask(tx, ctx, environment, replace(asked, repository_id=repository_id))
 
     try:
@@ -191,7 +193,6 @@ async def _record(
         return known
 
 
-def _locked(locks: list[Lock]) -> Problem:
-    lock = locks[0]
+def _locked(lock: Lock) -> Problem:
     hint = "Unlock it, ask again with wait=true to wait for it, or with force=lock to take it over."
     return Problem("locked", sentences.locked(lock), hint=hint, who=lock.who)

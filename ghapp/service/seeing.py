@@ -9,7 +9,7 @@ from ghapp.core.values import Lock, State
 from ghapp.service import lines
 from ghapp.service.context import Context
 from ghapp.service.problems import Problem
-from ghapp.store import deploys, events, places
+from ghapp.store import deploys, events, locks, places
 from ghapp.store.base import Tx
 from ghapp.store.deploys import Deploy
 from ghapp.store.events import Recorded
@@ -81,7 +81,7 @@ class Filter:
 async def apps(tx: Tx, ctx: Context) -> list[SeenApp]:
     """Every app of the config, and those no longer in it of which something still runs or waits."""
     rows = {row.name: row for row in await places.apps(tx)}
-    around = await _around(tx)
+    around = await _around(tx, ctx)
     found = []
     for name in dict.fromkeys([*ctx.apps.configs, *rows]):
         one = await _app(tx, ctx, name, rows.get(name), around)
@@ -93,7 +93,7 @@ async def apps(tx: Tx, ctx: Context) -> list[SeenApp]:
 async def app(tx: Tx, ctx: Context, name: str) -> SeenApp:
     """One app, also one that only history knows. Raises Problem ``not_found`` with the nearest names."""
     row = await _known_app(tx, ctx, name)
-    return await _app(tx, ctx, name, row, await _around(tx))
+    return await _app(tx, ctx, name, row, await _around(tx, ctx))
 
 
 async def deploy(tx: Tx, ctx: Context, app: str, number: int) -> Seen:
@@ -158,9 +158,11 @@ async def _ids(tx: Tx, app: App) -> list[int]:
     return [one.id for one in await places.environments(tx) if one.app_id == app.id]
 
 
-async def _around(tx: Tx) -> _Around:
+async def _around(tx: Tx, ctx: Context) -> _Around:
     environments = await places.environments(tx)
-    return _Around(environments, frozenset(await places.environments_with_line(tx)), bool(await places.locks(tx)))
+    return _Around(
+        environments, frozenset(await places.environments_with_line(tx)), bool(await locks.every(tx, ctx.now()))
+    )
 
 
 async def _app(tx: Tx, ctx: Context, name: str, row: App | None, around: _Around) -> SeenApp:
@@ -191,7 +193,7 @@ async def _environment(
         live=await deploys.live(tx, row.id),
         active=await deploys.active(tx, row.id),
         queue=tuple(await line(tx, ctx, row.id)) if row.id in around.with_line else (),
-        locks=tuple(await places.locks_on(tx, row.id, ctx.now())) if around.locked else (),
+        locks=tuple(await locks.on(tx, row.id, ctx.now())) if around.locked else (),
     )
 
 

@@ -7,10 +7,10 @@ import structlog
 
 from ghapp.core import sentences, states
 from ghapp.core.values import BlockerKind, State
-from ghapp.service import acting, asking, lines
+from ghapp.service import acting, asking, lines, locking
 from ghapp.service.context import Context
 from ghapp.service.leases import facts_of
-from ghapp.store import checks, deploys, events, inbox, outbox, places
+from ghapp.store import checks, deploys, events, inbox, locks, outbox, places
 from ghapp.store.base import Tx
 
 log = structlog.get_logger(__name__)
@@ -52,14 +52,19 @@ async def _expire_lease(tx: Tx, ctx: Context, deploy_id: int) -> None:
 
 async def expire_locks(ctx: Context) -> None:
     """Locks whose time has come release by themselves."""
-    for app_id, environment_id in await ctx.stores.main.read(lambda tx: places.locks_ended(tx, ctx.now())):
+    for app_id, environment_id in await ctx.stores.main.read(lambda tx: locks.ended(tx, ctx.now())):
 
         async def work(tx: Tx, app_id: int | None = app_id, environment_id: int | None = environment_id) -> None:
-            await places.hold_covered(tx, app_id, environment_id)
-            if (app_id, environment_id) in await places.locks_ended(tx, ctx.now()):
-                await acting.unlock(tx, ctx, app_id, environment_id, "its time")
+            await locking.expire(tx, ctx, app_id, environment_id)
 
         await ctx.decide(work)
+
+
+async def tell_of_locks(ctx: Context) -> None:
+    """Ten minutes before a lock releases by itself its owner is told."""
+    soon = ctx.now() + locking.TELL_BEFORE_MS
+    if await ctx.stores.main.read(lambda tx: locks.ending(tx, ctx.now(), soon)):
+        await ctx.decide(lambda tx: locking.tell_ending(tx, ctx))
 
 
 async def time_out_checks(ctx: Context) -> None:
@@ -111,6 +116,7 @@ async def sweep_forever(ctx: Context) -> None:
     """Run each of them when it is due, until cancelled. A failure is told and tried again."""
     jobs: list[tuple[Callable[[Context], Awaitable[None]], int]] = [
         (expire_leases, 1_000),
+        (tell_of_locks, 1_000),
         (expire_locks, 1_000),
         (time_out_checks, 1_000),
         (cast_slow_net, lines.SLOW_NET_MS),

@@ -1,10 +1,11 @@
-"""Apps, environments, repositories, locks and runners: where deploys go and who may stop or take them."""
+"""Apps, environments, repositories and runners: where deploys go and who takes them."""
 
 from dataclasses import dataclass
 
 import msgspec
 
-from ghapp.core.values import Lock, Repository
+from ghapp.core.actors import ANYTHING, Grant
+from ghapp.core.values import Repository
 from ghapp.store.base import Row, Tx
 
 
@@ -166,76 +167,6 @@ async def repository_of_app(tx: Tx, name: str) -> Repository | None:
     """The repository that an app is bound to."""
     row = await tx.one("SELECT repository_id FROM apps WHERE name = :name AND repository_id IS NOT NULL", name=name)
     return (await repository(tx, row["repository_id"]))[1] if row else None
-
-
-async def scope_of(tx: Tx, lock: Lock) -> tuple[int | None, int | None]:
-    """The ids of the app and environment that a lock is for."""
-    row = await tx.one(
-        """SELECT a.id AS app_id, e.id AS environment_id FROM apps a
-           LEFT JOIN environments e ON e.app_id = a.id AND e.name = :environment WHERE a.name = :app""",
-        app=lock.app or "",
-        environment=lock.environment or "",
-    )
-    return (row["app_id"], row["environment_id"]) if row else (None, None)
-
-
-_LOCKS = """SELECT l.*, a.name AS app, e.name AS environment FROM locks l
-LEFT JOIN apps a ON a.id = l.app_id LEFT JOIN environments e ON e.id = l.environment_id
-"""
-
-
-def _lock(row: Row) -> Lock:
-    return Lock(row["who"], row["reason"], row["since"], row["until"], row["app"], row["environment"])
-
-
-async def locks_on(tx: Tx, environment_id: int, now: int) -> list[Lock]:
-    """The locks that hold an environment now: its own, its app's, the one on everything."""
-    rows = await tx.all(
-        _LOCKS
-        + """WHERE (l.environment_id = :id
-                OR (l.environment_id IS NULL AND l.app_id = (SELECT app_id FROM environments WHERE id = :id))
-                OR (l.environment_id IS NULL AND l.app_id IS NULL))
-             AND (l.until IS NULL OR l.until > :now) ORDER BY l.id""",
-        id=environment_id,
-        now=now,
-    )
-    return [_lock(row) for row in rows]
-
-
-async def locks(tx: Tx) -> list[Lock]:
-    return [_lock(row) for row in await tx.all(_LOCKS + "ORDER BY l.id")]
-
-
-async def put_lock(tx: Tx, app_id: int | None, environment_id: int | None, lock: Lock) -> None:
-    """Set or replace the lock of exactly that scope."""
-    await drop_lock(tx, app_id, environment_id)
-    await tx.run(
-        """INSERT INTO locks (app_id, environment_id, who, reason, since, until)
-           VALUES (:app_id, :environment_id, :who, :reason, :since, :until)""",
-        app_id=app_id,
-        environment_id=environment_id,
-        who=lock.who,
-        reason=lock.reason,
-        since=lock.since,
-        until=lock.until,
-    )
-
-
-async def drop_lock(tx: Tx, app_id: int | None, environment_id: int | None) -> bool:
-    """Remove the lock of exactly that scope; was there one?"""
-    changed = await tx.run(
-        """DELETE FROM locks WHERE COALESCE(app_id, 0) = COALESCE(:app_id::bigint, 0)
-           AND COALESCE(environment_id, 0) = COALESCE(:environment_id::bigint, 0)""",
-        app_id=app_id,
-        environment_id=environment_id,
-    )
-    return changed > 0
-
-
-async def locks_ended(tx: Tx, now: int) -> list[tuple[int | None, int | None]]:
-    """Scopes (app id, environment id) of the locks whose ``until`` has passed."""
-    rows = await tx.all("SELECT app_id, environment_id FROM locks WHERE until <= :now ORDER BY id", now=now)
-    return [(row["app_id"], row["environment_id"]) for row in rows]
 
 
 async def keep_runner(tx: Tx, runner: Runner) -> None:

@@ -115,7 +115,8 @@ CREATE TABLE locks (
   who TEXT NOT NULL,
   reason TEXT NOT NULL,
   since BIGINT NOT NULL,
-  until BIGINT
+  until BIGINT,
+  told BIGINT NOT NULL DEFAULT 0      -- its owner, that it ends soon
 );
 CREATE UNIQUE INDEX locks_scope ON locks (COALESCE(app_id, 0), COALESCE(environment_id, 0));
 
