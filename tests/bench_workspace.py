@@ -8,6 +8,7 @@ way checks nothing, and leaves hooks, configuration, flags, pipes and modes as t
 import asyncio
 import os
 import random
+import resource
 import statistics
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from runner.workspace import Source, Workspaces
 from tests.integration.workspace.repositories import Repo, git
 
 ROUNDS = 5
+Cost = tuple[float, float]
 
 
 def large_repository(folder: Path, files: int) -> Repo:
@@ -49,16 +51,18 @@ async def measure(files: int, folder: Path) -> None:
 
     await prepare(repo.git("rev-parse", "HEAD"), "kept")
     git(folder, "clone", "-q", repo.url, "by-hand")
-    kept, fresh, by_hand = [], [], []
+    kept: list[Cost] = []
+    fresh: list[Cost] = []
+    by_hand: list[Cost] = []
     for number in range(ROUNDS):
         sha = change(repo, files, number)
         kept.append(await _timed(lambda sha=sha: prepare(sha, "kept")))  # type: ignore[misc]
         fresh.append(await _timed(lambda sha=sha, number=number: prepare(sha, f"fresh{number}")))  # type: ignore[misc]
         by_hand.append(await _timed(lambda sha=sha: _by_hand(folder / "by-hand", sha)))  # type: ignore[misc]
-    base = statistics.median(kept)
-    for name, times in (("kept checkout", kept), ("fresh checkout", fresh), ("by hand", by_hand)):
-        middle = statistics.median(times)
-        print(f"{name:15} {middle * 1000:7.0f} ms   {middle / base:5.1f} × the kept one   {_shown(times)}")
+    base = [statistics.median(each) for each in zip(*kept, strict=True)]
+    for name, costs in (("kept checkout", kept), ("fresh checkout", fresh), ("by hand", by_hand)):
+        wall, cpu = (statistics.median(each) for each in zip(*costs, strict=True))
+        print(f"{name:15} {wall:6.2f} s ({wall / base[0]:4.1f} ×)   processor {cpu:6.2f} s ({cpu / base[1]:4.1f} ×)")
 
 
 async def _by_hand(clone: Path, sha: str) -> None:
@@ -66,15 +70,17 @@ async def _by_hand(clone: Path, sha: str) -> None:
         await asyncio.to_thread(git, clone, *command)
 
 
-async def _timed(work: Callable[[], Awaitable[None]]) -> float:
+async def _timed(work: Callable[[], Awaitable[None]]) -> Cost:
     os.sync()
-    begin = time.perf_counter()
+    begin, begin_cpu = time.perf_counter(), _cpu_s()
     await work()
-    return time.perf_counter() - begin
+    return time.perf_counter() - begin, _cpu_s() - begin_cpu
 
 
-def _shown(times: list[float]) -> str:
-    return "(" + ", ".join(f"{each * 1000:.0f}" for each in times) + ")"
+def _cpu_s() -> float:
+    """What this process and its ended children have used of the processor; it says more on a busy machine."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 def _name(number: int) -> str:
