@@ -1,41 +1,32 @@
 """``kedge``: the command line. ``python -m ghapp`` is the same."""
 
 import argparse
-import asyncio
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ghapp import logs
-from ghapp.config import SETTINGS, load
+from ghapp.cli import commands as api_commands
+from ghapp.cli.errors import EXIT_USAGE
+from ghapp.cli.parser import Parser
 from ghapp.core.settings import SettingsError, help_text
-from ghapp.store.base import StoreError
-from ghapp.store.stores import open_stores
 
-#: Wrong usage or settings, as argparse has it.
-EXIT_USAGE = 2
+# Each command imports what it needs when it is run: `kedge status` loads no database and no web server.
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="kedge",
         description="Kedge deploys what GitHub deployments ask for, one line per application and environment.",
-        epilog="Start with: kedge demo",
+        epilog="Try everything on this machine: kedge demo\n"
+        "Deploy:                         kedge login, then kedge deploy APP --env ENV --follow",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, does in (
         ("serve", "run the app: hear GitHub, keep the line, answer runners and people"),
         ("migrate", "bring the database up to date and end (serve does it too)"),
     ):
-        commands.add_parser(
-            name,
-            help=does,
-            description=f"{does[0].upper()}{does[1:]}.",
-            epilog=help_text(SETTINGS),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
+        commands.add_parser(name, help=does, description=f"{does[0].upper()}{does[1:]}.", late=_settings)
     demo = commands.add_parser(
         "demo",
         help="try everything on this machine: a sandbox GitHub, the app, a runner, one real deploy",
@@ -43,11 +34,23 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("--once", action="store_true", help="end after the first deploy; exit 0 only if it succeeded")
     demo.add_argument("--folder", type=Path, help="where everything is written (default: a new temporary folder)")
+    api_commands.add_parsers(commands)
     return parser
 
 
+def _settings() -> str:
+    from ghapp.config import SETTINGS  # noqa: PLC0415
+
+    return help_text(SETTINGS)
+
+
 def _serve() -> int:
-    from ghapp.app import serve  # noqa: PLC0415  the other commands need no web server
+    import asyncio  # noqa: PLC0415
+    import signal  # noqa: PLC0415
+
+    from ghapp import logs  # noqa: PLC0415
+    from ghapp.app import serve  # noqa: PLC0415
+    from ghapp.config import load  # noqa: PLC0415
 
     settings = load(os.environ)
     for warning in settings.warnings:
@@ -65,6 +68,11 @@ def _serve() -> int:
 
 
 def _migrate() -> int:
+    import asyncio  # noqa: PLC0415
+
+    from ghapp.config import load  # noqa: PLC0415
+    from ghapp.store.stores import open_stores  # noqa: PLC0415
+
     settings = load(os.environ)
 
     async def run() -> None:
@@ -77,14 +85,24 @@ def _migrate() -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from ghapp.sandbox.demo import demo  # noqa: PLC0415  only the demo needs the sandbox
+    from ghapp.sandbox.demo import demo  # noqa: PLC0415
 
     return demo(folder=arguments.folder, once=arguments.once)
 
 
+def _ask(arguments: argparse.Namespace) -> int:
+    from ghapp.cli.run import run  # noqa: PLC0415
+
+    return run(arguments)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit code. Settings that are wrong are all named at once, with exit code 2."""
-    arguments = _parser().parse_args(argv)
+    arguments = _parser().parse_args(sys.argv[1:] if argv is None else argv)
+    if arguments.command not in {"serve", "migrate", "demo"}:
+        return _ask(arguments)
+    from ghapp.store.base import StoreError  # noqa: PLC0415
+
     try:
         if arguments.command == "demo":
             return _demo(arguments)

@@ -1,0 +1,168 @@
+"""``log`` and ``--follow``: a deploy as it goes until it has ended, and how it ended as exit code."""
+
+import argparse
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from ghapp.cli.client import Client, decoded, path
+from ghapp.cli.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, CommandError, Refused, Unreachable
+from ghapp.cli.progress import Teller, View, teller_on
+from ghapp.cli.shapes import Deploy
+from ghapp.cli.stream import Broken, LogEnded, LogReader, Trouble, Written
+from ghapp.cli.targets import one_deploy
+from ghapp.cli.terminal import Kit
+
+#: How often the deploy is looked at; sooner when its log says that something happens, but not sooner than this.
+LOOK_EVERY_S = 2.0
+REST_S = 0.3
+#: A deploy that has ended may keep its log open, for a daemon that still writes: then this long after the last words.
+LINGER_S = 10.0
+TICK_S = 0.1
+_PIECE = 1 << 16
+
+
+def log(arguments: argparse.Namespace, kit: Kit) -> int:
+    """What there is of a log, or with ``-f`` all of it as it comes."""
+    app, number = one_deploy(arguments)
+    if not arguments.follow:
+        with kit.client.open(path(app, "deploys", number, "log"), {"Accept": "text/plain"}) as answer:
+            while piece := answer.read(_PIECE):
+                sys.stdout.buffer.write(piece)
+        return EXIT_OK
+    deploy = decoded(kit.client.get(path(app, "deploys", number)), Deploy)
+    _, code = follow(kit, deploy)
+    return EXIT_INTERRUPTED if code == EXIT_INTERRUPTED else EXIT_OK
+
+
+def follow(kit: Kit, deploy: Deploy) -> tuple[Deploy, int]:
+    """Show it until it has ended; how it ended, and the exit code. Ctrl-C leaves it as it is, and says so."""
+    teller = teller_on(kit.terminal)
+    try:
+        with teller:
+            ended = _Follower(kit.client, deploy, teller).run()
+    except KeyboardInterrupt:
+        kit.terminal.note(f"{deploy.name} goes on without you.")
+        kit.terminal.note(f"To cancel it: kedge cancel {deploy.name}   To follow it again: kedge log -f {deploy.name}")
+        return deploy, EXIT_INTERRUPTED
+    teller.ended(ended)
+    return ended, exit_code(ended)
+
+
+def exit_code(deploy: Deploy) -> int:
+    """0 if it succeeded, the command's own if it failed with one, else 1. Above 125 they mean something to shells:
+    https://www.gnu.org/software/bash/manual/html_node/Exit-Status.html"""
+    if deploy.state == "succeeded":
+        return EXIT_OK
+    if deploy.state == "failed" and deploy.exit_code is not None and 1 <= deploy.exit_code <= 125:
+        return deploy.exit_code
+    return EXIT_FAILED
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    deploy: Deploy
+
+
+class _Watcher:
+    """Looks at the deploy again and again, in a thread of its own."""
+
+    def __init__(self, client: Client, deploy: Deploy, tell: Callable[[object], None]) -> None:
+        self._client = client
+        self._path = path(deploy.app, "deploys", deploy.number)
+        self._tell = tell
+        self._now = threading.Event()
+        self._in_trouble = False
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, name="watch", daemon=True).start()
+
+    def look_now(self) -> None:
+        self._now.set()
+
+    def _run(self) -> None:
+        while True:
+            pause_s = LOOK_EVERY_S
+            try:
+                self._tell(_Looked(decoded(self._client.get(self._path), Deploy)))
+                if self._in_trouble:
+                    self._tell(Trouble("watch", None))
+                self._in_trouble = False
+            except (Refused, Unreachable) as error:
+                if isinstance(error, Refused) and not error.passing:
+                    self._tell(Broken(error))
+                    return
+                if self._in_trouble:
+                    self._tell(Trouble("watch", error.message))
+                self._in_trouble = True
+                pause_s = getattr(error, "retry_after_s", None) or LOOK_EVERY_S
+            except CommandError as error:
+                self._tell(Broken(error))
+                return
+            time.sleep(REST_S)
+            self._now.wait(pause_s)
+            self._now.clear()
+
+
+class _Follower:
+    """Puts together what both threads tell."""
+
+    def __init__(self, client: Client, deploy: Deploy, teller: Teller) -> None:
+        self._heard: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self._log = LogReader(client, deploy.app, deploy.number, self._heard.put)
+        self._watcher = _Watcher(client, deploy, self._heard.put)
+        self._teller = teller
+        self._view = View(deploy)
+        self._troubles: dict[str, str] = {}
+        self._log_ended = False
+        self._quiet_since = time.monotonic()
+
+    def run(self) -> Deploy:
+        """Until deploy and log have ended. Raises `CommandError` where it cannot be followed."""
+        self._log.start()
+        self._watcher.start()
+        while not self._over():
+            self._take()
+            self._teller.show(replace(self._view, trouble=" ".join(dict.fromkeys(self._troubles.values()))))
+        return self._view.deploy
+
+    def _over(self) -> bool:
+        lingering = time.monotonic() - self._quiet_since > LINGER_S
+        return self._view.deploy.ended and (self._log_ended or lingering)
+
+    def _take(self) -> None:
+        """What has been told since, the pieces of the log in one."""
+        pieces: list[str] = []
+        try:
+            item = self._heard.get(timeout=TICK_S)
+            while True:
+                if isinstance(item, Written):
+                    pieces.append(item.text)
+                else:
+                    self._hear(item)
+                item = self._heard.get_nowait()
+        except queue.Empty:
+            if pieces:
+                self._quiet_since = time.monotonic()
+                self._teller.log("".join(pieces))
+                if self._view.deploy.state != "running":
+                    self._watcher.look_now()
+
+    def _hear(self, item: object) -> None:
+        match item:
+            case _Looked(deploy):
+                if deploy.state != self._view.deploy.state:
+                    self._quiet_since = time.monotonic()
+                self._view = View(deploy)
+            case LogEnded():
+                self._log_ended = True
+                self._watcher.look_now()
+            case Trouble(of, None):
+                self._troubles.pop(of, None)
+            case Trouble(of, str() as message):
+                self._troubles[of] = message
+            case Broken(error):
+                raise error
