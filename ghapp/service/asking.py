@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ghapp.core import commands, sentences
 from ghapp.core.config import EnvironmentConfig
 from ghapp.core.values import STATUS_OF, Blocker, BlockerKind, DeploymentStatus, Door, State
-from ghapp.service import lines, statuses
+from ghapp.service import lines, measuring, statuses
 from ghapp.service.context import Context
 from ghapp.store import deploys, events, outbox, places
 from ghapp.store.base import Tx
@@ -175,7 +175,9 @@ async def close(
         **{"ended_at": now, **facts},
     )
     await events.record(tx, now, state.value, who=who, deploy=deploy.id, reason=why)
-    return await _known(tx, deploy.id)
+    ended = await _known(tx, deploy.id)
+    await measuring.ended(tx, ended)
+    return ended
 
 
 def ended_status(ctx: Context, deploy: Deploy) -> DeploymentStatus:

@@ -6,7 +6,7 @@ from ghapp.core import sentences, states
 from ghapp.core.actors import ANYTHING, Grant
 from ghapp.core.checks import Check
 from ghapp.core.values import STATUS_OF, Blocker, BlockerKind, Repository, State
-from ghapp.service import lines, statuses
+from ghapp.service import lines, measuring, statuses
 from ghapp.service.context import Context, Signals, lease_hash
 from ghapp.service.problems import Problem
 from ghapp.store import checks, deploys, events, places
@@ -149,6 +149,7 @@ async def take(tx: Tx, ctx: Context, candidate: Deploy, wish: Wish) -> Deploy | 
     )
     await deploys.remember_claim(tx, wish.claim_id, deploy.id, now)
     await events.record(tx, now, "claimed", who=wish.runner, deploy=deploy.id)
+    await measuring.claimed(tx, deploy, now)
     await lines.settle(tx, ctx, deploy.environment_id)
     claimed = await deploys.get(tx, deploy.id)
     if claimed and deploy.claims == 0:

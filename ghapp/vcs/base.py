@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ghapp.core.checks import Check
 from ghapp.core.values import DeploymentStatus, Repository
@@ -185,6 +185,16 @@ class AppClient(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Metered(Protocol):
+    """A provider's client that knows how often it may still ask."""
+
+    @property
+    def calls_left(self) -> int | None:
+        """The least of what is left to any of its credentials until that fills again; None where nothing is known."""
+        ...
 
 
 # Events, parsed by pure functions of each provider from a stored delivery.

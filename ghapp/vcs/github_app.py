@@ -107,6 +107,10 @@ class GitHubApp:
     def api_url(self) -> str:
         return self._api_url
 
+    @property
+    def calls_left(self) -> int | None:
+        return self._transport.calls_left
+
     async def slug(self) -> str:
         """The App's name in URLs; its bot is called ``slug[bot]``."""
         return (await self._app.get(None, lambda: self._as_app.item("/app", _AppShape))).slug

@@ -6,6 +6,8 @@ The runner imports this: nothing here knows the App's key.
 import hashlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple, TypeVar
 from urllib.parse import urljoin
 
@@ -29,6 +31,8 @@ TIMEOUT = aiohttp.ClientTimeout(total=15, connect=5)
 _CACHE_BYTES = 8 << 20
 _CACHED_ANSWER_BYTES = 1 << 20
 _REDIRECTS = 4
+#: Of so many credentials the rate limits are remembered; each installation has its own.
+_LIMITS = 1000
 #: GitHub answers them for a renamed repository; RFC 9110 lets only 307 and 308 repeat a POST as it was.
 _MOVED_GET = frozenset({301, 302, 307, 308})
 _MOVED_ANY = frozenset({307, 308})
@@ -60,6 +64,13 @@ class GitHubTransport(gidgethub.abc.GitHubAPI):
         self._origin = URL(api_url).origin()
         self._proxy = proxy_for(api_url)
         self._kept: LRUCache[tuple[bytes, str], Answer] = LRUCache(_CACHE_BYTES, getsizeof=_size)
+        self._limits: LRUCache[bytes, sansio.RateLimit] = LRUCache(_LIMITS)
+
+    @property
+    def calls_left(self) -> int | None:
+        """The least of what any credentials have left until it fills again; None where nothing is known."""
+        now = datetime.now(UTC)
+        return min((limit.remaining for limit in self._limits.values() if limit.reset_datetime > now), default=None)
 
     async def sleep(self, seconds: float) -> None:
         """gidgethub would wait here; Kedge's callers do, so that nothing is held meanwhile."""
@@ -115,7 +126,7 @@ class GitHubTransport(gidgethub.abc.GitHubAPI):
             )
 
     async def _revalidate(self, url: str, headers: Mapping[str, str]) -> Answer:
-        key = (hashlib.sha256(headers.get("authorization", "").encode()).digest(), url)
+        key = (_whose(headers), url)
         kept = self._kept.get(key)
         if kept is not None:
             headers = {**headers, "if-none-match": kept.headers["ETag"]}
@@ -137,10 +148,17 @@ class GitHubTransport(gidgethub.abc.GitHubAPI):
                 timeout=self._timeout,
                 **self._proxy,
             ) as response:
+                self._note_limit(headers, response.headers)
                 return Answer(response.status, response.headers, await response.read())
         except (aiohttp.ClientError, OSError) as error:
             problem = network_failure(error, host=str(self._origin.host), total_s=self._timeout.total or 0)
         raise problem  # outside of the handler: the library's error holds the request's headers
+
+    def _note_limit(self, asked: Mapping[str, str], answered: Mapping[str, str]) -> None:
+        with suppress(ValueError, OverflowError):  # nonsense counts for nothing here
+            limit = sansio.RateLimit.from_http(answered)
+            if limit is not None:
+                self._limits[_whose(asked)] = limit
 
 
 def _listed(page: object, shape: type[T], within: str | None) -> list[T]:
@@ -149,6 +167,11 @@ def _listed(page: object, shape: type[T], within: str | None) -> list[T]:
         page = page.get(within) if isinstance(page, dict) else None
     items: list[T] = msgspec.convert(page, list[shape])  # type: ignore[valid-type]
     return items
+
+
+def _whose(headers: Mapping[str, str]) -> bytes:
+    """Tells credentials apart without keeping them."""
+    return hashlib.sha256(headers.get("authorization", "").encode()).digest()
 
 
 def _size(answer: Answer) -> int:

@@ -90,7 +90,7 @@ CREATE TABLE deploys (
 );
 CREATE UNIQUE INDEX deploys_deployment ON deploys (repository_id, deployment_id) WHERE deployment_id IS NOT NULL;
 CREATE UNIQUE INDEX deploys_active ON deploys (environment_id) WHERE state IN ('claimed', 'running');
-CREATE INDEX deploys_line ON deploys (environment_id) WHERE state = 'queued';
+CREATE INDEX deploys_line ON deploys (environment_id, asked_at) WHERE state = 'queued';
 CREATE INDEX deploys_ready ON deploys (ready_at) WHERE state = 'queued' AND ready_at IS NOT NULL;
 CREATE INDEX deploys_leased ON deploys (lease_until) WHERE state IN ('claimed', 'running');
 CREATE INDEX deploys_checks_until ON deploys (checks_until) WHERE state = 'queued' AND checks_until IS NOT NULL;
@@ -126,7 +126,25 @@ CREATE TABLE runners (
   apps TEXT,
   version TEXT NOT NULL,
   boot_id TEXT NOT NULL,
-  seen_at BIGINT NOT NULL
+  seen_at BIGINT NOT NULL,
+  granted TEXT NOT NULL DEFAULT '{}'  -- what its token lets it take of what it wishes
+);
+
+-- What people, scripts and runners present. Lists are JSON; null: every one.
+CREATE TABLE tokens (
+  id {id},
+  hash TEXT NOT NULL UNIQUE,
+  name TEXT NOT NULL,
+  owner TEXT NOT NULL,
+  scopes TEXT NOT NULL,
+  apps TEXT NOT NULL,
+  environments TEXT NOT NULL,
+  labels TEXT NOT NULL,
+  created_at BIGINT NOT NULL,
+  created_by TEXT NOT NULL,
+  expires_at BIGINT,
+  last_used_at BIGINT,
+  revoked_at BIGINT
 );
 
 -- Audit and timeline in one; append only.
@@ -136,9 +154,25 @@ CREATE TABLE events (
   kind TEXT NOT NULL,
   who TEXT,
   deploy_id BIGINT REFERENCES deploys (id),
+  app TEXT,
+  environment TEXT,
+  door TEXT,                          -- by which door; null: Kedge by itself
+  address TEXT,                       -- of the client that asked
   data TEXT NOT NULL DEFAULT '{}'
 );
 CREATE INDEX events_of_deploy ON events (deploy_id, id);
+CREATE INDEX events_of_app ON events (app, id);
+CREATE INDEX events_of_who ON events (who, id);
+CREATE INDEX events_of_kind ON events (kind, id);
+
+-- What metrics count: added up where it happens, so that it survives a restart and no history has to be read.
+CREATE TABLE totals (
+  environment_id BIGINT NOT NULL REFERENCES environments (id),
+  name TEXT NOT NULL,
+  label TEXT NOT NULL,                -- a state, or a histogram's bucket
+  count BIGINT NOT NULL,
+  PRIMARY KEY (environment_id, name, label)
+);
 
 -- The inbox.
 CREATE TABLE deliveries (
