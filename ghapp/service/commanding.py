@@ -24,7 +24,7 @@ async def force(ctx: Context, actor: Actor, app: str, number: int, what: frozens
 async def declare_dead(ctx: Context, actor: Actor, app: str, number: int) -> Deploy:
     """Give up on a lost one. Raises Problem ``not_found``, ``forbidden``, ``conflict``."""
     deploy = await _find(ctx, app, number)
-    await permits.require_admin(ctx, actor, _app_of(ctx, deploy), "Declaring a deploy dead")
+    await permits.require_admin(ctx, actor, _app_of(ctx, deploy), "Declaring a deploy dead", deploy.environment)
     return await ctx.decide(lambda tx: acting.declare_dead(tx, ctx, deploy.id, actor.name))
 
 

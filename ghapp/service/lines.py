@@ -23,9 +23,7 @@ def slow_net(now: int) -> int:
     return now + SLOW_NET_MS + random.randint(-SLOW_NET_MS // 6, SLOW_NET_MS // 6)  # noqa: S311
 
 
-def accepts(
-    deploy: Deploy, labels: tuple[str, ...], apps: tuple[str, ...] | None, grant: Grant = ANYTHING
-) -> bool:
+def accepts(deploy: Deploy, labels: tuple[str, ...], apps: tuple[str, ...] | None, grant: Grant = ANYTHING) -> bool:
     """May a runner with these labels and apps take the deploy, with a token that grants so much?"""
     if not set(deploy.config.runner) <= set(labels):
         return False

@@ -49,8 +49,10 @@ async def repository_of(ctx: Context, app: AppConfig) -> Repository:
 
 async def require(ctx: Context, actor: Actor, scope: str, app: AppConfig, environment: EnvironmentConfig) -> None:
     """May the actor do this in the environment? Raises Problem ``forbidden`` naming who may, or ``provider``."""
-    if not actor.has(scope, app.name, environment.name):
-        raise Problem("forbidden", sentences.small_token(scope, app.name, environment.name))
+    if not actor.can(scope):
+        raise Problem("forbidden", sentences.small_token(scope))
+    if not actor.covers(app.name, environment.name):
+        raise Problem("forbidden", sentences.not_covered(actor.apps, actor.environments))
     if actor.admin:
         return
     repository = await repository_of(ctx, app)
@@ -63,11 +65,11 @@ async def require(ctx: Context, actor: Actor, scope: str, app: AppConfig, enviro
         raise Problem("forbidden", sentences.not_allowed(actor.name, environment.name, allow.users, allow.teams))
 
 
-async def is_admin(ctx: Context, actor: Actor, app: AppConfig | None) -> bool:
-    """Admin by token, or by permission on the app's repository."""
-    if actor.has("admin", app.name if app else None):
+async def is_admin(ctx: Context, actor: Actor, app: AppConfig | None, environment: str | None = None) -> bool:
+    """Admin by token, or by permission on the app's repository: there, or of all of the app, or of everything."""
+    if actor.has("admin", app.name if app else None, environment):
         return True
-    if app is None or not actor.has("lock", app.name):
+    if app is None or not actor.has("lock", app.name, environment):
         return False
     repository = await repository_of(ctx, app)
     client = ctx.providers[app.via].repository(repository)
@@ -77,7 +79,9 @@ async def is_admin(ctx: Context, actor: Actor, app: AppConfig | None) -> bool:
         raise Problem("provider", error.message) from error
 
 
-async def require_admin(ctx: Context, actor: Actor, app: AppConfig | None, what: str) -> None:
+async def require_admin(
+    ctx: Context, actor: Actor, app: AppConfig | None, what: str, environment: str | None = None
+) -> None:
     """Raises Problem ``forbidden`` for anybody but an admin."""
-    if not await is_admin(ctx, actor, app):
+    if not await is_admin(ctx, actor, app, environment):
         raise Problem("forbidden", sentences.admins_only(what))

@@ -7,7 +7,7 @@ import structlog
 
 from ghapp.core import sentences, states
 from ghapp.core.values import BlockerKind, State
-from ghapp.service import acting, asking, lines, locking
+from ghapp.service import acting, asking, lines, locking, tokens
 from ghapp.service.context import Context
 from ghapp.service.leases import facts_of
 from ghapp.store import checks, deploys, events, inbox, locks, outbox, places
@@ -120,6 +120,7 @@ async def sweep_forever(ctx: Context) -> None:
         (expire_locks, 1_000),
         (time_out_checks, 1_000),
         (cast_slow_net, lines.SLOW_NET_MS),
+        (tokens.keep_uses, tokens.KEEP_USES_MS),
         (forget, HOUR_MS),
     ]
     due = {job: ctx.now() for job, _ in jobs}

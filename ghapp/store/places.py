@@ -26,7 +26,8 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """A runner as it last presented itself. ``apps`` is None where it takes all of the operator's."""
+    """A runner as it last presented itself. ``apps`` is None where it takes all of the operator's; of its wishes
+    only those count that are within ``grant``."""
 
     name: str
     labels: tuple[str, ...]
@@ -34,6 +35,7 @@ class Runner:
     version: str
     boot_id: str
     seen_at: int
+    grant: Grant = ANYTHING
 
 
 def _required(row: Row | None) -> Row:
@@ -171,16 +173,18 @@ async def repository_of_app(tx: Tx, name: str) -> Repository | None:
 
 async def keep_runner(tx: Tx, runner: Runner) -> None:
     await tx.run(
-        """INSERT INTO runners (name, labels, apps, version, boot_id, seen_at)
-           VALUES (:name, :labels, :apps, :version, :boot_id, :seen_at)
+        """INSERT INTO runners (name, labels, apps, version, boot_id, seen_at, granted)
+           VALUES (:name, :labels, :apps, :version, :boot_id, :seen_at, :granted)
            ON CONFLICT (name) DO UPDATE SET labels = excluded.labels, apps = excluded.apps,
-           version = excluded.version, boot_id = excluded.boot_id, seen_at = excluded.seen_at""",
+           version = excluded.version, boot_id = excluded.boot_id, seen_at = excluded.seen_at,
+           granted = excluded.granted""",
         name=runner.name,
         labels=msgspec.json.encode(runner.labels).decode(),
         apps=msgspec.json.encode(runner.apps).decode(),
         version=runner.version,
         boot_id=runner.boot_id,
         seen_at=runner.seen_at,
+        granted=msgspec.json.encode(runner.grant).decode(),
     )
 
 
@@ -197,6 +201,7 @@ async def runners(tx: Tx) -> list[Runner]:
             row["version"],
             row["boot_id"],
             row["seen_at"],
+            msgspec.json.decode(row["granted"], type=Grant),
         )
         for row in await tx.all("SELECT * FROM runners ORDER BY name")
     ]
