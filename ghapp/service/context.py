@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ghapp.core.config import AppConfig
-from ghapp.service.ancestry import Ancestry
 from ghapp.service.limits import Limits
+from ghapp.service.ancestry import Ancestry
 from ghapp.service.permissions import Permissions
+from ghapp.service.problems import Problem
 from ghapp.store.base import Work
 from ghapp.store.session import Background
 from ghapp.store.stores import Stores
@@ -98,10 +99,17 @@ class Context:
     async def decide(self, work: Work[T]) -> T:
         """One durable transaction that decides or changes what is decided on; wakes whoever acts on it, also where
         the caller has hung up meanwhile."""
-        return await self._deciding.run(asyncio.create_task(self._decide(work)))
+        result = await self._deciding.run(asyncio.create_task(self._decide(work)))
+        if isinstance(result, Problem):
+            raise result
+        return result
 
-    async def _decide(self, work: Work[T]) -> T:
-        result = await self.stores.main.write(work)
+    async def _decide(self, work: Work[T]) -> T | Problem:
+        """A refusal is returned: where nobody is left to hear it, it is no failure that a log should tell of."""
+        try:
+            result = await self.stores.main.write(work)
+        except Problem as problem:
+            return problem
         for topic in ("claims", "outbox", "changes"):
             self.signals.send(topic)
         return result
