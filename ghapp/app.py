@@ -14,7 +14,7 @@ from ghapp.api import routes as api_routes
 from ghapp.api import runner as runner_api
 from ghapp.api.auth import authenticate
 from ghapp.api.common import BODY_LIMIT, CONTEXT, SETTINGS, errors, wire_version
-from ghapp.api.log import stop_following
+from ghapp.api.streaming import stop_following
 from ghapp.config import Settings, read_apps, unmet
 from ghapp.service import outgoing, reload, sweeping
 from ghapp.service.context import Context

@@ -9,8 +9,8 @@ import zstandard
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from ghapp.api import log as log_api
 from ghapp.api import routes as api_routes
+from ghapp.api import streaming
 from ghapp.api.auth import authenticate
 from ghapp.api.common import CONTEXT, SETTINGS, errors
 from ghapp.config import Settings
@@ -190,7 +190,7 @@ async def world(stores: Stores, **changes: object) -> AsyncIterator[World]:
     app = web.Application(middlewares=[errors, refusals, authenticate])
     app[CONTEXT], app[SETTINGS] = ctx, chosen
     app.on_response_prepare.append(secure)
-    app.on_shutdown.append(log_api.stop_following)
+    app.on_shutdown.append(streaming.stop_following)
     app.add_routes([*api_routes.routes(), *web_routes.routes()])
     client = TestClient(TestServer(app))
     await client.start_server()

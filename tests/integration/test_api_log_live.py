@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from ghapp.api import log as log_api
+from ghapp.api import streaming
 from ghapp.service import logs
 from ghapp.store.stores import Stores
 from tests.integration.event_stream import LOG, Event, follow
@@ -130,7 +131,7 @@ async def test_many_followers_of_a_long_log_each_get_all_of_it(kedge: World) -> 
 
 
 async def test_a_comment_comes_where_nothing_else_does(kedge: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_api, "COMMENT_EVERY_S", 0.05)
+    monkeypatch.setattr(streaming, "COMMENT_EVERY_S", 0.05)
     deploy = await kedge.running()
     async with follow(kedge) as stream:
         waiting = asyncio.create_task(stream.next())
@@ -145,7 +146,7 @@ async def test_a_follower_looks_by_itself_where_no_call_reaches_it(
     kedge: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another process may have stored it."""
-    monkeypatch.setattr(log_api, "LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(streaming, "LOOK_EVERY_S", 0.05)
     deploy = await kedge.running()
     async with follow(kedge) as stream:
         waiting = asyncio.create_task(stream.next())
@@ -156,15 +157,15 @@ async def test_a_follower_looks_by_itself_where_no_call_reaches_it(
 
 async def test_a_follower_that_hangs_up_is_let_go(kedge: World, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = asyncio.Event()
-    run = log_api._Follower.run
+    run = streaming._until_all_is_sent
 
-    async def watched(self: log_api._Follower) -> None:
+    async def watched(*given: Any) -> None:
         try:
-            await run(self)
+            await run(*given)
         finally:
             gone.set()
 
-    monkeypatch.setattr(log_api._Follower, "run", watched)
+    monkeypatch.setattr(streaming, "_until_all_is_sent", watched)
     deploy = await kedge.running()
     await kedge.log(deploy, b"one\n")
     async with follow(kedge) as stream:
@@ -177,7 +178,7 @@ async def test_a_follower_that_hangs_up_is_let_go(kedge: World, monkeypatch: pyt
 async def test_a_follower_that_takes_nothing_is_dropped_and_holds_one_piece_only(
     kedge: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log_api, "STALLED_S", 0.3)
+    monkeypatch.setattr(streaming, "STALLED_S", 0.3)
     data = b"x" * (24 << 20)  # more than any socket buffers
     deploy = await kedge.running()
     for start in range(0, len(data), 1 << 20):
@@ -214,7 +215,7 @@ async def test_a_follower_that_takes_nothing_is_dropped_and_holds_one_piece_only
 
 async def _still_growing(read: list[int]) -> bool:
     before = len(read)
-    await asyncio.sleep(log_api.STALLED_S * 2)
+    await asyncio.sleep(streaming.STALLED_S * 2)
     return not read or len(read) != before
 
 
@@ -224,6 +225,6 @@ async def test_followers_end_when_the_app_stops(stores: Stores) -> None:
         await kedge.log(deploy, b"one\n")
         async with follow(kedge) as stream:
             await stream.next()
-            await log_api.stop_following(kedge.client.app)
+            await streaming.stop_following(kedge.client.app)
             async with asyncio.timeout(20):
                 assert not await stream.answer.content.read()
