@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from ghapp.api import runner as runner_api
-from ghapp.api.common import CONTEXT, SETTINGS, errors, wire_version
+from ghapp.api.common import CONTEXT, SETTINGS, Handler, errors, wire_version
 from ghapp.config import Settings
 from ghapp.core.checks import Check, CheckState
 from ghapp.core.settings import Network
@@ -154,6 +154,8 @@ class Rig:
     client: TestClient[web.Request, web.Application]
     clock: list[int]
     ids: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
+    handling: list[web.Request] = field(default_factory=list)
+    """Requests whose handlers have not ended."""
 
     # Time
 
@@ -349,10 +351,20 @@ async def rig_on(stores: Stores) -> AsyncIterator[Rig]:
     )
     await reload.put_in_force(ctx, CONFIG)
     clock[0] += 120_000
-    app = web.Application(middlewares=[wire_version, errors], client_max_size=2 << 20)
+    handling: list[web.Request] = []
+
+    @web.middleware
+    async def watch(request: web.Request, handler: Handler) -> web.StreamResponse:
+        handling.append(request)
+        try:
+            return await handler(request)
+        finally:
+            handling.remove(request)
+
+    app = web.Application(middlewares=[watch, wire_version, errors], client_max_size=2 << 20)
     app[CONTEXT] = ctx
     app[SETTINGS] = settings()
     app.add_routes(runner_api.routes())
     server = TestServer(app, handler_cancellation=True)
     async with TestClient(server) as client:
-        yield Rig(ctx, provider, client, clock)
+        yield Rig(ctx, provider, client, clock, handling=handling)
