@@ -15,7 +15,8 @@ class CheckState(StrEnum):
 class Check:
     """The state of one check on a sha at one moment.
 
-    ``key`` tells checks of the same name apart (``status/ci``, ``run/APP/build``, ``suite/APP``).
+    ``key`` tells checks of the same name apart (``status/ci``, ``run/APP/build``, ``suite/APP``). Of a check run
+    there may be several at once, told apart by ``serial``: the same job for a push and for its pull request.
     ``at`` is the provider's time in ms; ``serial`` (the provider's id) orders what has the same time.
     """
 
@@ -27,14 +28,14 @@ class Check:
     url: str | None = None
     detail: str = ""
 
-    @property
-    def _order(self) -> tuple[int, int, bool]:
+    def order(self) -> tuple[int, int, bool]:
+        """By the provider's time, then by its id; of one run at one time the completed state is the later one."""
         return (self.at, self.serial, self.state is not CheckState.PENDING)
 
     def newer_than(self, other: "Check") -> bool:
         """Did the provider record this after the other? Provider times are whole seconds, ids break ties,
         and of one check run at one time the completed state is the later one."""
-        return self._order > other._order
+        return self.order() > other.order()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,24 @@ def latest(checks: Iterable[Check]) -> dict[str, Check]:
     return newest
 
 
+def current(checks: Iterable[Check]) -> list[Check]:
+    """Those that have a say: the newest of each key, and the check runs beside it that it does not supersede.
+
+    A provider lists runs of one App and name from several suites side by side. A run that was made later (its id is
+    higher) and is not older supersedes one that had ended: it was run again. One that still runs, or that ended
+    only after a younger one, ran beside it, and must be green as well.
+    """
+    newest = {(check.key, check.serial): check for check in sorted(checks, key=Check.order)}
+    return [one for one in newest.values() if not any(_supersedes(other, one) for other in newest.values())]
+
+
+def _supersedes(other: Check, one: Check) -> bool:
+    if other.key != one.key or not other.newer_than(one):
+        return False
+    run = one.key.startswith("run/")
+    return not run or (other.serial > one.serial and one.state is not CheckState.PENDING)
+
+
 def evaluate(fetched: Iterable[Check], policy: Policy, events: Iterable[Check] = ()) -> Evaluation:
     """Judge what was fetched, against what events have told since.
 
@@ -90,11 +109,11 @@ def evaluate(fetched: Iterable[Check], policy: Policy, events: Iterable[Check] =
     """
     if policy.names == ():
         return Evaluation()
-    counted = {key: check for key, check in latest(fetched).items() if policy.counts(check)}
+    counted = [check for check in current(fetched) if policy.counts(check)]
     stale = tuple(event for event in latest(events).values() if policy.counts(event) and _overtakes(event, counted))
     stale_keys = {event.key for event in stale}
-    settled = [check for key, check in counted.items() if key not in stale_keys]
-    known_names = {check.name for check in counted.values()} | {event.name for event in stale}
+    settled = [check for check in counted if check.key not in stale_keys]
+    known_names = {check.name for check in counted} | {event.name for event in stale}
     return Evaluation(
         failed=tuple(check for check in settled if check.state is CheckState.FAILURE),
         pending=tuple(check for check in settled if check.state is CheckState.PENDING),
@@ -104,14 +123,14 @@ def evaluate(fetched: Iterable[Check], policy: Policy, events: Iterable[Check] =
     )
 
 
-def _overtakes(event: Check, fetched: dict[str, Check]) -> bool:
-    shown = fetched.get(event.key)
-    if shown is None:
-        return True
-    return event.state is not shown.state and event.newer_than(shown)
+def _overtakes(event: Check, fetched: Iterable[Check]) -> bool:
+    """Is the event newer than what the fetch shows of that check, and another state?"""
+    shown = [check for check in fetched if check.key == event.key]
+    same = [check for check in shown if check.serial == event.serial] or shown
+    newest = max(same, key=Check.order, default=None)
+    return newest is None or (event.state is not newest.state and event.newer_than(newest))
 
 
 def agree(fetched: Iterable[Check], newer: Iterable[Check], policy: Policy) -> Evaluation:
     """Judge a sha by the fetch with the newer events put in its place (protocol rule 15)."""
-    merged = latest([*fetched, *newer])
-    return evaluate(merged.values(), policy)
+    return evaluate([*fetched, *newer], policy)

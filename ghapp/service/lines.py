@@ -23,7 +23,9 @@ def slow_net(now: int) -> int:
     return now + SLOW_NET_MS + random.randint(-SLOW_NET_MS // 6, SLOW_NET_MS // 6)  # noqa: S311
 
 
-def accepts(deploy: Deploy, labels: tuple[str, ...], apps: tuple[str, ...] | None, grant: Grant = ANYTHING) -> bool:
+def accepts(
+    deploy: Deploy, labels: tuple[str, ...], apps: tuple[str, ...] | None, grant: Grant = ANYTHING
+) -> bool:
     """May a runner with these labels and apps take the deploy, with a token that grants so much?"""
     if not set(deploy.config.runner) <= set(labels):
         return False
@@ -85,9 +87,11 @@ async def settle(tx: Tx, ctx: Context, environment_id: int) -> None:
         alone = place.next and {blocker.kind for blocker in place.blockers} == {BlockerKind.CHECKS}
         checks_until = (deploy.checks_until or now + deploy.config.checks_timeout_s * 1000) if alone else None
         same = (place.blockers, ready_at, checks_until) == (deploy.blockers, deploy.ready_at, deploy.checks_until)
-        if not same:
-            await deploys.save(tx, deploy.id, blockers=place.blockers, ready_at=ready_at, checks_until=checks_until)
-        await statuses.want(tx, ctx, deploy, statuses.waiting_status(ctx, deploy, place.blockers))
+        if same:
+            continue
+        await deploys.save(tx, deploy.id, blockers=place.blockers, ready_at=ready_at, checks_until=checks_until)
+        if place.blockers != deploy.blockers:
+            await statuses.want(tx, ctx, deploy, statuses.waiting_status(ctx, deploy, place.blockers))
 
 
 def _waiting(deploy: Deploy, own: tuple[Blocker, ...]) -> line.Waiting:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from ghapp.core.values import DESCRIPTION_LIMIT
-from ghapp.service import outgoing
+from ghapp.service import outgoing, sweeping
 from ghapp.store import outbox
 from ghapp.store.deploys import Deploy
 from ghapp.store.outbox import Notice
@@ -364,6 +364,8 @@ async def test_a_permanent_refusal_ends_that_notice_and_shows_on_the_deploy(
     await rig.deliver()
     problems = {(await rig.get(each)).status_problem for each in (refused, other)}
     assert problems == {None, "Resource not accessible by integration"}
+    await sweeping.cast_slow_net(rig.ctx)
+    await rig.deliver()
     assert rig.provider.writes == 2, "the next goes on, the refused one is not repeated"
     job = await rig.claimed()
     await rig.deliver()
