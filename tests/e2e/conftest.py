@@ -12,6 +12,7 @@ async def world(tmp_path: Path, database_url: str) -> AsyncIterator[World]:
     async with world_in(tmp_path, database_url) as made:
         await made.start()
         yield made
+        made.said_nothing_odd()
 
 
 @pytest.fixture
@@ -19,6 +20,7 @@ async def quiet(tmp_path: Path) -> AsyncIterator[World]:
     """GitHub alone, for tests that start app and runner themselves. On SQLite, as `small`."""
     async with world_in(tmp_path, f"sqlite:///{tmp_path / 'kedge.sqlite'}") as made:
         yield made
+        made.said_nothing_odd()
 
 
 @pytest.fixture

@@ -53,6 +53,7 @@ class World(People):
     app: Child | None = None
     runner: Child | None = None
     extra: list[Child] = field(default_factory=list)
+    may_fail: bool = False  # a traceback in a log is then no defect
 
     # Processes
 
@@ -104,6 +105,12 @@ class World(People):
                 await child.stop(patience_s=0.2 if child is not self.app else 5)
         for pid in {*processes.naming(self.folder), *processes.marked(f"HERE={self.folder}")} - {os.getpid()}:
             processes.kill(pid)
+
+    def said_nothing_odd(self) -> None:
+        """No process has logged a traceback: what happens to deploys is told in sentences."""
+        for log in self.folder.glob("*.log"):
+            before, odd, after = log.read_text(errors="replace").partition("Traceback")
+            assert self.may_fail or not odd, f"{log.name}:\n{before[-1000:]}{odd}{after[:3000]}"
 
     # GitHub
 
