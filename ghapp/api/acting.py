@@ -9,7 +9,7 @@ from msgspec import Meta
 from ghapp.api import parameters, shapes
 from ghapp.api.auth import ACTOR
 from ghapp.api.common import CONTEXT, json_response
-from ghapp.api.params import Name, params_of
+from ghapp.api.params import Name, NoParams, params_of
 from ghapp.core.actors import Actor
 from ghapp.core.values import Door
 from ghapp.service import commanding, requesting, seeing
@@ -38,10 +38,6 @@ class DeployParams(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 class ForceParams(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     force: str | bool = "checks"
-
-
-class NoParams(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """None are taken."""
 
 
 async def ask(request: web.Request) -> web.Response:

@@ -1,8 +1,8 @@
 """What all handlers of the API share: the context, JSON in and out, the one error shape, the wire version."""
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
-from typing import TypeVar
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, TypeVar
 
 import msgspec
 import structlog
@@ -22,6 +22,9 @@ SETTINGS: web.AppKey[Settings] = web.AppKey("settings", Settings)
 #: Most bytes of a request body that is not a log chunk or a delivery.
 BODY_LIMIT = 1 << 20
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MOMENT = Annotated[datetime, msgspec.Meta(tz=True)]
+
 T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -30,15 +33,16 @@ def rfc3339(at: int | None) -> str | None:
     """Milliseconds since the epoch as RFC 3339 UTC, to the millisecond."""
     if at is None:
         return None
-    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (_EPOCH + timedelta(milliseconds=at)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def milliseconds(text: str) -> int:
-    """RFC 3339 to milliseconds since the epoch. Raises Problem ``invalid``."""
+def milliseconds(text: str, *, field: str | None = None) -> int:
+    """RFC 3339 to milliseconds since the epoch. Raises Problem ``invalid``, which names the field."""
     try:
-        return int(datetime.fromisoformat(text).timestamp() * 1000)
-    except (ValueError, OverflowError) as error:
-        raise Problem("invalid", "That is no time in RFC 3339, such as 2026-11-23T14:02:00Z.") from error
+        return round(msgspec.convert(text, _MOMENT).timestamp() * 1000)
+    except msgspec.ValidationError as error:
+        said = f"{field or 'That'} is no time in RFC 3339, such as 2026-11-23T14:02:00Z."
+        raise Problem("invalid", said, field=field) from error
 
 
 def json_response(value: object, status: int = 200) -> web.Response:

@@ -17,7 +17,13 @@ T = TypeVar("T", bound=msgspec.Struct)
 #: The name of an app, an environment, a task, a person.
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
 
+
+class NoParams(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """None are taken."""
+
+
 _AT = re.compile(r"\$\.(\w+)")
+_MISSING = re.compile(r"missing required field `(\w+)`")
 _UNKNOWN = re.compile(r"unknown field `(.*)`", re.S)
 
 
@@ -69,6 +75,8 @@ def _invalid(message: str, kind: type[msgspec.Struct], given: dict[str, Any]) ->
     if unknown := _UNKNOWN.search(message):
         name = unknown[1]
         return Problem("invalid", f"There is no parameter {name}.{sentences.nearest(name, names)}", field=name)
+    if missing := _MISSING.search(message):
+        return Problem("invalid", f"{missing[1]} must be given.", field=missing[1])
     place = _AT.search(message)
     field = place[1] if place else None
     said = message.partition(" - at ")[0]

@@ -9,7 +9,7 @@ from msgspec import Meta
 from ghapp.api import shapes
 from ghapp.api.auth import ACTOR
 from ghapp.api.common import CONTEXT, json_response, rfc3339
-from ghapp.api.params import Name, params_of
+from ghapp.api.params import Name, NoParams, params_of
 from ghapp.core.releases import Standing
 from ghapp.service import releases
 from ghapp.service.problems import Problem
@@ -26,10 +26,6 @@ class CompareParams(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     env: Name | None = None
     from_: Ref | None = msgspec.field(default=None, name="from")
     to: Ref | None = None
-
-
-class NoParams(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """None are taken."""
 
 
 class Commit(msgspec.Struct, frozen=True):

@@ -2,8 +2,9 @@
 
 from aiohttp import web
 
-from ghapp.api import acting, apps, deploys, health, log, releases
+from ghapp.api import acting, apps, deploys, health, locks, log, releases
 
 
 def routes() -> list[web.RouteDef]:
-    return [*health.ROUTES, *apps.ROUTES, *deploys.ROUTES, *acting.ROUTES, *log.ROUTES, *releases.ROUTES]
+    tables = (health, apps, deploys, acting, locks, releases, log)
+    return [route for table in tables for route in table.ROUTES]

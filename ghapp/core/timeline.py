@@ -48,11 +48,40 @@ def told(kind: str, who: str | None, data: Mapping[str, object]) -> str:
             return "The provider showed an older state; it was put right."
         case _:
             words = kind.replace("_", " ")
+        case "superseded":
+            return f"{_text(data, 'by')} took its place."
+        case "supersedes":
+            return f"It took the place of {_text(data, 'before')}."
+        case _ if "lock" in kind:
+            return _lock(kind, somebody, data)
             return f"{words} by {who}." if who else f"{words}."
 
 
 def _text(data: Mapping[str, object], name: str) -> str:
     value = data.get(name)
+def _lock(kind: str, somebody: str, data: Mapping[str, object]) -> str:
+    """``owner`` is whose lock it is, or was before it was taken over or released."""
+    app, environment = _text(data, "app"), _text(data, "environment")
+    what = f"{environment} of {app}" if environment else app or "everything"
+    owner, until = _text(data, "owner"), data.get("until")
+    when = f" until {sentences.clock(until)}" if isinstance(until, int) else ""
+    match kind:
+        case "locked":
+            return f"{somebody} locked {what}{when}: {_text(data, 'reason')}"
+        case "lock_changed":
+            return f"{somebody} changed the lock on {what}, which holds{when or ' until it is released'}: " + (
+                _text(data, "reason")
+            )
+        case "lock_taken_over":
+            return f"{somebody} took over the lock on {what} from {owner}."
+        case "unlocked":
+            return f"{somebody} released the lock{'' if owner == somebody else f' of {owner}'} on {what}."
+        case "lock_expiring":
+            return f"The lock of {owner} on {what} holds only{when}; change it to hold longer."
+        case _:
+            return f"The lock of {owner} on {what} ended by itself."
+
+
     return value if isinstance(value, str) else ""
 
 

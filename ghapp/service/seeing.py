@@ -4,8 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from ghapp.core import sentences
-from ghapp.core.config import AppConfig
-from ghapp.core.values import Lock, State
+from ghapp.core.values import Lock, RolledBack, State
 from ghapp.service import lines
 from ghapp.service.context import Context
 from ghapp.service.problems import Problem
@@ -92,13 +91,13 @@ async def apps(tx: Tx, ctx: Context) -> list[SeenApp]:
 
 async def app(tx: Tx, ctx: Context, name: str) -> SeenApp:
     """One app, also one that only history knows. Raises Problem ``not_found`` with the nearest names."""
-    row = await _known_app(tx, ctx, name)
+    row = await known_app(tx, ctx, name)
     return await _app(tx, ctx, name, row, await _around(tx, ctx))
 
 
 async def deploy(tx: Tx, ctx: Context, app: str, number: int) -> Seen:
     """Raises Problem ``not_found``: for the app with the nearest names, for the number with the newest."""
-    row = await _known_app(tx, ctx, app)
+    row = await known_app(tx, ctx, app)
     found = await deploys.by_number(tx, app, number)
     if found is None:
         newest = await deploys.history(tx, row.id, environment_ids=await _ids(tx, row), limit=1) if row else []
@@ -113,16 +112,11 @@ async def timeline(tx: Tx, deploy: Deploy) -> list[Recorded]:
 
 async def history(tx: Tx, ctx: Context, app: str, wanted: Filter) -> Page:
     """Raises Problem ``not_found`` for an unknown app or environment, with the nearest names."""
-    row = await _known_app(tx, ctx, app)
-    known = [one for one in await places.environments(tx) if row and one.app_id == row.id]
-    ids = [one.id for one in known]
-    if wanted.environment is not None:
-        name = _environment_name(ctx.apps.configs.get(app), known, wanted.environment)
-        ids = [one.id for one in known if one.name == name]
+    row = await known_app(tx, ctx, app)
     found = await deploys.history(
         tx,
-        row.id if row else 0,
-        environment_ids=ids,
+        row.id,
+        environment_ids=[one.id for one in await environments_of(tx, ctx, app, wanted.environment)],
         state=wanted.state.value if wanted.state else None,
         user=wanted.user,
         before=wanted.before,
@@ -134,24 +128,29 @@ async def history(tx: Tx, ctx: Context, app: str, wanted: Filter) -> Page:
     return Page(items, items[-1].deploy.id if len(found) > wanted.limit else None)
 
 
-def _environment_name(config: AppConfig | None, known: list[Environment], wanted: str) -> str:
-    if config and (environment := config.environment(wanted)):
-        return environment.name
-    names = [one.name for one in known]
-    for name in names:
-        if name.casefold() == wanted.casefold():
-            return name
-    configured = [environment.name for environment in config.environments] if config else []
-    message = sentences.unknown_environment(wanted, list(dict.fromkeys([*configured, *names])))
-    raise Problem("not_found", message)
-
-
-async def _known_app(tx: Tx, ctx: Context, name: str) -> App | None:
+async def known_app(tx: Tx, ctx: Context, name: str) -> App:
+    """An app, also one that only history knows. Raises Problem ``not_found`` with the nearest names."""
     rows = {row.name: row for row in await places.apps(tx)}
-    if name not in rows and name not in ctx.apps.configs:
+    if name not in rows:
         names = list(dict.fromkeys([*ctx.apps.configs, *rows]))
         raise Problem("not_found", f"There is no app {name}.{sentences.nearest(name, names)}")
-    return rows.get(name)
+    return rows[name]
+
+
+async def environments_of(tx: Tx, ctx: Context, app: str, wanted: str | None = None) -> list[Environment]:
+    """All environments that an app has or had, or the one of a name or alias. Raises Problem ``not_found``."""
+    known = [one for one in await places.environments(tx) if one.app == app]
+    if wanted is None:
+        return known
+    config = ctx.apps.configs.get(app)
+    environment = config.environment(wanted) if config else None
+    name = environment.name if environment else wanted
+    found = [one for one in known if one.name.casefold() == name.casefold()]
+    if not found:
+        configured = [environment.name for environment in config.environments] if config else []
+        names = list(dict.fromkeys([*configured, *(one.name for one in known)]))
+        raise Problem("not_found", sentences.unknown_environment(wanted, names))
+    return found[:1]
 
 
 async def _ids(tx: Tx, app: App) -> list[int]:
