@@ -46,19 +46,17 @@ def told(kind: str, who: str | None, data: Mapping[str, object]) -> str:
             return f"The provider did not take the status: {_text(data, 'why')}"
         case "status_put_right":
             return "The provider showed an older state; it was put right."
-        case _:
-            words = kind.replace("_", " ")
         case "superseded":
             return f"{_text(data, 'by')} took its place."
         case "supersedes":
             return f"It took the place of {_text(data, 'before')}."
         case _ if "lock" in kind:
             return _lock(kind, somebody, data)
+        case _:
+            words = kind.replace("_", " ")
             return f"{words} by {who}." if who else f"{words}."
 
 
-def _text(data: Mapping[str, object], name: str) -> str:
-    value = data.get(name)
 def _lock(kind: str, somebody: str, data: Mapping[str, object]) -> str:
     """``owner`` is whose lock it is, or was before it was taken over or released."""
     app, environment = _text(data, "app"), _text(data, "environment")
@@ -82,6 +80,8 @@ def _lock(kind: str, somebody: str, data: Mapping[str, object]) -> str:
             return f"The lock of {owner} on {what} ended by itself."
 
 
+def _text(data: Mapping[str, object], name: str) -> str:
+    value = data.get(name)
     return value if isinstance(value, str) else ""
 
 

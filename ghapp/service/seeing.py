@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from ghapp.core import sentences
-from ghapp.core.values import Lock, RolledBack, State
+from ghapp.core.values import Lock, State
 from ghapp.service import lines
 from ghapp.service.context import Context
 from ghapp.service.problems import Problem
