@@ -1,6 +1,7 @@
 """Refusals of the service, as every door shows them."""
 
 from ghapp.core import sentences, states
+from ghapp.store.base import Refusal
 from ghapp.store.deploys import Deploy
 
 #: code -> HTTP status (RFC 9110).
@@ -25,7 +26,7 @@ CODES = {
 }
 
 
-class Problem(Exception):
+class Problem(Refusal):
     """Something was asked that cannot be done; nothing was changed. ``code`` is one of `CODES`."""
 
     def __init__(self, code: str, message: str, *, hint: str | None = None, **facts: object) -> None:

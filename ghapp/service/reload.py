@@ -7,6 +7,7 @@ import structlog
 
 from ghapp.apps import parse
 from ghapp.core.config import AppConfig
+from ghapp.core.settings import SettingsError
 from ghapp.service.apps import keep_all
 from ghapp.service.context import Apps, Context
 
@@ -46,7 +47,10 @@ async def watch_forever(ctx: Context, read: Reader, unmet: Unmet) -> None:
             known = text
         except Exception as error:
             if ctx.apps.problem != str(error):
-                log.exception("the config cannot be read, the one before stays in force")
+                expected = isinstance(error, SettingsError)
+                log.error(
+                    "the config cannot be read, the one before stays in force", why=str(error), exc_info=not expected
+                )
             ctx.apps = Apps(ctx.apps.configs, str(error))
             known = ""
         await asyncio.sleep(EVERY_S)

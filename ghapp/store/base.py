@@ -53,6 +53,10 @@ class Conflict(Violation):
         self.columns = columns
 
 
+class Refusal(Exception):
+    """What a work raises to undo itself with a reason for whoever asked; if they have gone, nobody is told."""
+
+
 class Tx(Protocol):
     """A transaction, good for as long as the work that was given it runs.
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, Protocol, TypeVar
 
-from ghapp.store.base import Row, Unavailable, Work
+from ghapp.store.base import Refusal, Row, Unavailable, Work
 
 T = TypeVar("T")
 
@@ -75,12 +75,24 @@ async def perform(session: Session, work: Work[T]) -> T:
 async def outcome(future: asyncio.Future[T]) -> T:
     """Wait without ever cancelling what is waited for: a cancelled caller leaves it running.
 
-    If nobody is left to hear its error, asyncio logs it. Raises Unavailable if it was itself cancelled.
+    If nobody is left to hear its error, asyncio logs it, unless it is a Refusal. Raises Unavailable if it was
+    itself cancelled.
     """
-    await asyncio.wait({future})
+    try:
+        await asyncio.wait({future})
+    except asyncio.CancelledError:
+        future.add_done_callback(_unheard)
+        raise
     if future.cancelled():
         raise Unavailable("The work was cancelled from inside; nothing of it was saved. Try again.")
     return future.result()
+
+
+def _unheard(future: asyncio.Future[Any]) -> None:
+    error = None if future.cancelled() else future.exception()
+    if error is not None and not isinstance(error, Refusal):
+        about = {"message": "Nobody was left to hear that this failed", "exception": error, "future": future}
+        future.get_loop().call_exception_handler(about)
 
 
 class Background:

@@ -1,6 +1,7 @@
 """What every Database promises about transactions; what SQLite's shared commits promise besides."""
 
 import asyncio
+import gc
 import sqlite3
 from contextvars import ContextVar
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ghapp.store import sqlite
-from ghapp.store.base import Conflict, Database, Tx, Unavailable, Work
+from ghapp.store.base import Conflict, Database, Refusal, Tx, Unavailable, Work
 from ghapp.store.sqlite import SqliteDatabase
 from ghapp.store.stores import Stores, open_stores
 from tests.contract.database.works import Held, add, appears, ask, holding, names
@@ -116,6 +117,23 @@ async def test_a_cancelled_reader_does_no_harm(db: Database) -> None:
             await task
         let_go.set()
     assert await names(db) == []
+
+
+@pytest.mark.parametrize(("error", "logged"), [(ValueError("a defect"), 1), (Refusal("not now"), 0)])
+async def test_what_nobody_is_left_to_hear_is_logged_unless_it_is_a_refusal(
+    db: Database, error: Exception, logged: int
+) -> None:
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, about: told.append(about["exception"]))
+    held = Held("held", error)
+    async with holding(db, held) as task:
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    await db.write(add("next"))
+    await db.close()
+    gc.collect()
+    assert told == [error] * logged
 
 
 @pytest.mark.parametrize("error", [asyncio.CancelledError(), GeneratorExit()])
