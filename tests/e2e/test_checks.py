@@ -1,5 +1,7 @@
 """Required checks: who waits says for what, green starts it, red rejects it, silence times out."""
 
+import pytest
+
 from tests.e2e.people import Stopwatch, until
 from tests.e2e.rig import HELD, REPOSITORY, World
 
@@ -63,7 +65,9 @@ async def test_a_check_run_turns_green(small: World) -> None:
     assert (await small.shows(deployment, "success"))[-1] == "success"
 
 
+@pytest.mark.timeout(180)
 async def test_a_check_that_never_reports_is_pending_and_then_times_out(quiet: World) -> None:
+    """Not before the app has been up for a minute: while it was away nobody could report."""
     quiet.config(
         'hello: {{repository: acme/hello, deploy: "sh ./deploy.sh", checks_timeout: 2s,'
         ' environments: {{production: {{checks: [ci, "build (3.12)"]}}}}}}\n'
@@ -73,7 +77,7 @@ async def test_a_check_that_never_reports_is_pending_and_then_times_out(quiet: W
     deployment = quiet.deploy("production")
     said = await quiet.blocked(1, "build (3.12)", "not reported")
     assert "check ci" not in said
-    deploy = await quiet.ended(1)
+    deploy = await quiet.ended(1, within_s=120)
     assert deploy["state"] == "rejected" and "build (3.12)" in deploy["reason"]
     await quiet.shows(deployment, "failure")
     assert "build (3.12)" in quiet.github.statuses(deployment)[-1].description
