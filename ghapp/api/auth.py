@@ -3,17 +3,20 @@
 import hashlib
 import hmac
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeVar
 from urllib.parse import quote
 
 from aiohttp import web
 from itsdangerous import BadData, URLSafeTimedSerializer
 
-from ghapp.api.common import SETTINGS, Handler, bearer
+from ghapp.api.common import CONTEXT, SETTINGS, Handler, bearer
 from ghapp.config import Settings
-from ghapp.core.actors import ADMIN, NOBODY, Actor
+from ghapp.core import sentences
+from ghapp.core.actors import ADMIN, ANYTHING, EVERYBODY, NOBODY, Actor, Grant
+from ghapp.service import tokens
 from ghapp.service.problems import Problem
+from ghapp.store.tokens import Token
 
 SESSION_S = 30 * 86_400
 CSRF_HEADER = "X-CSRF-Token"
@@ -23,25 +26,43 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 #: What its own handlers let in (signed deliveries, the runner's tokens), or everybody may see.
 _OPEN = frozenset({"/healthz", "/readyz", "/static", "/api/0/openapi.json"})
 _OPEN_BELOW = ("/webhooks/", "/api/0/runner/")
+#: Reads that themselves leave out, or refuse, what a narrowed token does not cover. Every other is closed to one.
+_NARROWED = frozenset(
+    {
+        "/",
+        "/{app}",
+        "/{app}/deploys/{number}",
+        "/api/0/apps",
+        "/api/0/{app}",
+        "/api/0/{app}/deploys",
+        "/api/0/{app}/deploys/{number}",
+        "/api/0/{app}/deploys/{number}/log",
+    }
+)
 
-T = TypeVar("T")
+_RUNNER_HINT = "A runner's KEDGE_RUNNER_TOKEN is the app's own, or a token with the scope runner."
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What the cookie says. Without a ``user`` it only binds the sign-in form to one browser."""
+    """What the cookie says. Without a ``user`` it only binds the sign-in form to one browser. ``token`` is the id of
+    the token that was typed in, None for KEDGE_ADMIN_TOKEN: the session ends with it."""
 
     id: str
     user: str | None = None
+    token: int | None = None
 
 
 ACTOR: web.RequestKey[Actor] = web.RequestKey("actor", Actor)
+#: Who reads: the actor, or everybody where everybody may.
+READER: web.RequestKey[Actor] = web.RequestKey("reader", Actor)
 SESSION: web.RequestKey[Session] = web.RequestKey("session", Session)
 
 
 @web.middleware
 async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Let in whom a token, a session or KEDGE_ANONYMOUS_READ lets in. A page sends others to sign in.
+    """Let in whom a token, a session or KEDGE_ANONYMOUS_READ lets in, no more often than the limits allow. A page
+    sends others to sign in. Reads take the scope ``read``; what else something takes its handler asks for.
 
     A change that a browser's cookie would allow needs the CSRF token of the same session besides: in the header
     X-CSRF-Token, or in a form's field.
@@ -49,27 +70,69 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
     if _open(request):
         return await handler(request)
     settings = request.app[SETTINGS]
-    session = _session(request, settings) or Session(secrets.token_urlsafe(18))
+    session = _session(request, settings) or new_session()
     request[SESSION] = session
     try:
-        request[ACTOR] = _actor(request, settings, session)
-    except Problem:
-        if request.path.startswith("/api/") or "Authorization" in request.headers:
+        actor = await _actor(request, session)
+    except Problem as problem:
+        if problem.code != "unauthorized" or request.path.startswith("/api/") or "Authorization" in request.headers:
             raise
         return _to_sign_in(request)
+    if not actor.signed_in:
+        request[SESSION] = session = Session(session.id)  # whatever it was begun with is over
+    request[ACTOR], request[READER] = actor, EVERYBODY if settings.anonymous_read else actor
+    if actor.signed_in:
+        ctx = request.app[CONTEXT]
+        ctx.limits.called(actor.token, ctx.now())
+    if request.path != "/login":
+        _check_token(request)
     if request.method not in _SAFE_METHODS and "Authorization" not in request.headers:
         await _check_origin(request, settings, session)
     return await handler(request)
 
 
-def admits(settings: Settings, token: str) -> Actor | None:
-    """Whose token it is. Compared in constant time."""
-    return ADMIN if hmac.compare_digest(_bytes(token), _bytes(settings.admin_token)) else None
+async def admitted(request: web.Request, token: str) -> Actor:
+    """Whose token it is: KEDGE_ADMIN_TOKEN (compared in constant time) or one that was created.
+
+    Raises Problem ``unauthorized`` saying why not, or ``rate_limited`` for who tries many.
+    """
+    if hmac.compare_digest(_bytes(token), _bytes(request.app[SETTINGS].admin_token)):
+        return ADMIN
+    return tokens.actor_of(await _presented(request, token))
+
+
+async def admitted_runner(request: web.Request) -> tuple[int | None, Grant]:
+    """The id of the runner's token and what it grants; None and anything for KEDGE_RUNNER_TOKEN.
+
+    Raises Problem ``unauthorized``, ``forbidden`` for a token without the scope runner, ``rate_limited``.
+    """
+    given, ctx = bearer(request), request.app[CONTEXT]
+    if hmac.compare_digest(_bytes(given), _bytes(request.app[SETTINGS].runner_token)):
+        return None, ANYTHING
+    try:
+        token = await _presented(request, given)
+    except Problem as problem:
+        problem.hint = problem.hint or _RUNNER_HINT
+        raise
+    ctx.limits.called(token.id, ctx.now())
+    if "runner" not in token.scopes:
+        raise Problem("forbidden", sentences.small_token("runner"))
+    return token.id, Grant(token.labels, token.apps, token.environments)
+
+
+async def _presented(request: web.Request, secret: str) -> Token:
+    """Only what fails counts against the address: behind a proxy all share one, and nobody shall lock out others."""
+    ctx = request.app[CONTEXT]
+    try:
+        return await tokens.presented(ctx, secret)
+    except Problem:
+        ctx.limits.refused(request.remote, ctx.now())
+        raise
 
 
 def sign_in(response: web.Response, settings: Settings, session: Session) -> None:
     """Set the session's cookie: https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Set-Cookie"""
-    value = _serializer(settings, "session").dumps([session.id, session.user])
+    value = _serializer(settings, "session").dumps([session.id, session.user, session.token])
     response.set_cookie(
         cookie_name(settings),
         value if isinstance(value, str) else value.decode(),
@@ -96,30 +159,49 @@ def cookie_name(settings: Settings) -> str:
     return "__Host-kedge" if _secure(settings) else "kedge"
 
 
-def new_session(user: str | None = None) -> Session:
-    return Session(secrets.token_urlsafe(18), user)
+def new_session(actor: Actor = NOBODY) -> Session:
+    return Session(secrets.token_urlsafe(18), actor.name or None, actor.token)
 
 
 def _open(request: web.Request) -> bool:
-    """By the route that was found, not by the path alone: `/api/0/{app}/…` also matches `/api/0/runner/…`."""
-    resource = request.match_info.route.resource
-    path = resource.canonical if resource else request.path
+    path = _route(request)
     return path in _OPEN or path.startswith(_OPEN_BELOW)
 
 
-def _actor(request: web.Request, settings: Settings, session: Session) -> Actor:
+def _route(request: web.Request) -> str:
+    """The route that was found, not the path alone: `/api/0/{app}/…` also matches `/api/0/runner/…`."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource else request.path
+
+
+async def _actor(request: web.Request, session: Session) -> Actor:
+    settings = request.app[SETTINGS]
     if "Authorization" in request.headers:
-        actor = admits(settings, bearer(request))
-        if actor is None:
-            raise Problem("unauthorized", "This token is not known.")
-        return actor
-    if session.user == ADMIN.name:
+        return await admitted(request, bearer(request))
+    if session.token is not None:
+        with suppress(Problem):  # then the session has ended with its token
+            return tokens.actor_of(await tokens.remembered(request.app[CONTEXT], session.token))
+    elif session.user == ADMIN.name:
         return ADMIN
     if request.path == "/login":
         return NOBODY
     if settings.anonymous_read and request.method in _SAFE_METHODS:
         return NOBODY
     raise Problem("unauthorized", "A token is needed: Authorization: Bearer TOKEN.")
+
+
+def _check_token(request: web.Request) -> None:
+    """Is the token for what is asked, as far as method and path tell? Raises Problem ``forbidden``."""
+    reads = request.method in _SAFE_METHODS
+    actor = request[READER if reads else ACTOR]
+    if reads and not actor.can("read"):
+        raise Problem("forbidden", sentences.small_token("read"))
+    app = request.match_info.get("app")
+    covered = app is None or actor.apps is None or app in actor.apps
+    if reads and actor.narrowed and request.match_info.http_exception is None:
+        covered = covered and _route(request) in _NARROWED
+    if not covered:
+        raise Problem("forbidden", sentences.not_covered(actor.apps, actor.environments))
 
 
 def _to_sign_in(request: web.Request) -> web.Response:
@@ -153,8 +235,8 @@ async def form(request: web.Request) -> dict[str, str]:
 
 def _session(request: web.Request, settings: Settings) -> Session | None:
     match _loads(settings, "session", request.cookies.get(cookie_name(settings), "")):
-        case [str() as identity, (str() | None) as user]:
-            return Session(identity, user)
+        case [str() as identity, (str() | None) as user, (int() | None) as token]:
+            return Session(identity, user, token)
         case _:
             return None
 

@@ -54,9 +54,17 @@ def error_response(problem: Problem) -> web.Response:
     facts = {key: rfc3339(value) if key == "when" else value for key, value in problem.facts.items()}  # type: ignore[arg-type]
     body = {"code": problem.code, "message": problem.message, "hint": problem.hint, **facts}
     response = json_response({"error": body}, CODES[problem.code])
-    if problem.code == "unauthorized":
-        response.headers["WWW-Authenticate"] = 'Bearer realm="kedge"'
+    response.headers.update(headers_of(problem))
     return response
+
+
+def headers_of(problem: Problem) -> dict[str, str]:
+    """What an answer with this refusal carries, besides its status: RFC 9110 sections 11.6.1 and 10.2.3."""
+    if problem.code == "unauthorized":
+        return {"WWW-Authenticate": 'Bearer realm="kedge"'}
+    if problem.code == "rate_limited":
+        return {"Retry-After": str(problem.facts["retry_after_s"])}
+    return {}
 
 
 async def body_of(request: web.Request, kind: type[T]) -> T:

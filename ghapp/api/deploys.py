@@ -7,6 +7,7 @@ from aiohttp import web
 from msgspec import Meta
 
 from ghapp.api import parameters, shapes
+from ghapp.api.auth import READER
 from ghapp.api.common import CONTEXT, json_response
 from ghapp.api.params import Name, params_of
 from ghapp.core.values import State
@@ -36,7 +37,8 @@ async def list_deploys(request: web.Request) -> web.Response:
         before=parameters.below(given.cursor),
         limit=given.limit,
     )
-    page = await ctx.stores.main.read(lambda tx: seeing.history(tx, ctx, request.match_info["app"], wanted))
+    app, reader = request.match_info["app"], request[READER]
+    page = await ctx.stores.main.read(lambda tx: seeing.history(tx, ctx, app, wanted, reader))
     items = [shapes.deploy(ctx.url, one) for one in page.items]
     return json_response(shapes.DeployPage(items, parameters.as_cursor(page.next)))
 
@@ -46,7 +48,7 @@ async def get_deploy(request: web.Request) -> web.Response:
     app, number = request.match_info["app"], parameters.number(request)
 
     async def work(tx: Tx) -> tuple[Seen, list[Recorded]]:
-        seen = await seeing.deploy(tx, ctx, app, number)
+        seen = await seeing.deploy(tx, ctx, app, number, request[READER])
         return seen, await seeing.timeline(tx, seen.deploy)
 
     seen, events = await ctx.stores.main.read(work)

@@ -7,6 +7,7 @@ from aiohttp import web
 from msgspec import Meta
 
 from ghapp.api import parameters, streaming
+from ghapp.api.auth import READER
 from ghapp.api.common import CONTEXT, json_response
 from ghapp.api.params import params_of
 from ghapp.api.streaming import Stream
@@ -29,7 +30,8 @@ async def get_log(request: web.Request) -> web.StreamResponse:
     offset = (await params_of(request, LogParams)).offset
     ctx = request.app[CONTEXT]
     app, number = request.match_info["app"], parameters.number(request)
-    deploy = (await ctx.stores.main.read(lambda tx: seeing.deploy(tx, ctx, app, number))).deploy
+    reader = request[READER]
+    deploy = (await ctx.stores.main.read(lambda tx: seeing.deploy(tx, ctx, app, number, reader))).deploy
     if "text/event-stream" in request.headers.get("Accept", "") and request.method == "GET":
         follower = _Follower(ctx, deploy.id, streaming.resumed(request, offset))
         return await streaming.follow(request, (follower.topic, "changes"), follower.look)

@@ -2,9 +2,9 @@
 
 from aiohttp import web
 
-from ghapp.api import acting, apps, deploys, health, locks, log, releases
+from ghapp.api import acting, apps, deploys, health, locks, log, releases, tokens
 
 
 def routes() -> list[web.RouteDef]:
-    tables = (health, apps, deploys, acting, locks, releases, log)
+    tables = (health, apps, deploys, acting, locks, releases, tokens, log)
     return [route for table in tables for route in table.ROUTES]

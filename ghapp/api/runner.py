@@ -1,6 +1,5 @@
-"""The runner's calls, as `ghapp.wire` says them. The runner's token claims; the lease authorizes the rest."""
+"""The runner's calls, as `ghapp.wire` says them. A runner's token claims; the lease authorizes the rest."""
 
-import hmac
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -8,7 +7,8 @@ import zstandard
 from aiohttp import web
 
 from ghapp import wire
-from ghapp.api.common import CONTEXT, SETTINGS, bearer, body_of, json_response, milliseconds, rfc3339
+from ghapp.api.auth import admitted_runner
+from ghapp.api.common import CONTEXT, bearer, body_of, json_response, milliseconds, rfc3339
 from ghapp.core import commands
 from ghapp.core.checks import Check, CheckState
 from ghapp.core.values import Blocker, BlockerKind, DeploymentStatus, EndedBy
@@ -27,10 +27,7 @@ LONGEST_WAIT_S = 25.0
 
 async def claim(request: web.Request) -> web.Response:
     """A job, or 204 after ``wait_s`` without one."""
-    settings = request.app[SETTINGS]
-    if not hmac.compare_digest(bearer(request).encode(errors="surrogateescape"), settings.runner_token.encode()):
-        hint = "KEDGE_RUNNER_TOKEN must be the same for app and runner."
-        raise Problem("unauthorized", "This is not the runner's token.", hint=hint)
+    token, grant = await admitted_runner(request)
     asked = await body_of(request, wire.Claim)
     if not asked.claim_id or not asked.runner:
         raise Problem("invalid", "claim_id and runner must not be empty.")
@@ -42,6 +39,8 @@ async def claim(request: web.Request) -> web.Response:
         boot_id=asked.boot_id,
         version=asked.version,
         wait_s=min(max(asked.wait_s, 0), LONGEST_WAIT_S),
+        token=token,
+        grant=grant,
     )
     ctx = request.app[CONTEXT]
     claimed = await claiming.claim(ctx, wish)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ghapp.core.config import AppConfig
-from ghapp.service.limits import Limits
 from ghapp.service.ancestry import Ancestry
+from ghapp.service.limits import Limits
 from ghapp.service.permissions import Permissions
 from ghapp.service.problems import Problem
 from ghapp.store.base import Work

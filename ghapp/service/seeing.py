@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from ghapp.core import sentences
+from ghapp.core.actors import EVERYBODY, Actor
 from ghapp.core.values import Lock, State
 from ghapp.service import lines
 from ghapp.service.context import Context
@@ -77,46 +78,57 @@ class Filter:
     limit: int = 50
 
 
-async def apps(tx: Tx, ctx: Context) -> list[SeenApp]:
-    """Every app of the config, and those no longer in it of which something still runs or waits."""
+async def apps(tx: Tx, ctx: Context, reader: Actor = EVERYBODY) -> list[SeenApp]:
+    """Every app of the config, and those no longer in it of which something still runs or waits; of these what the
+    reader sees."""
     rows = {row.name: row for row in await places.apps(tx)}
     around = await _around(tx, ctx)
     found = []
     for name in dict.fromkeys([*ctx.apps.configs, *rows]):
-        one = await _app(tx, ctx, name, rows.get(name), around)
+        if not reader.sees(name):
+            continue
+        one = _seen_by(reader, await _app(tx, ctx, name, rows.get(name), around))
         if name in ctx.apps.configs or any(environment.busy for environment in one.environments):
             found.append(one)
     return found
 
 
-async def app(tx: Tx, ctx: Context, name: str) -> SeenApp:
+async def app(tx: Tx, ctx: Context, name: str, reader: Actor = EVERYBODY) -> SeenApp:
     """One app, also one that only history knows. Raises Problem ``not_found`` with the nearest names."""
     row = await known_app(tx, ctx, name)
-    return await _app(tx, ctx, name, row, await _around(tx, ctx))
+    return _seen_by(reader, await _app(tx, ctx, name, row, await _around(tx, ctx)))
 
 
-async def deploy(tx: Tx, ctx: Context, app: str, number: int) -> Seen:
-    """Raises Problem ``not_found``: for the app with the nearest names, for the number with the newest."""
+async def deploy(tx: Tx, ctx: Context, app: str, number: int, reader: Actor = EVERYBODY) -> Seen:
+    """Raises Problem ``not_found``: for the app with the nearest names, for the number with the newest; ``forbidden``
+    for one that the reader does not see."""
     row = await known_app(tx, ctx, app)
     found = await deploys.by_number(tx, app, number)
     if found is None:
         newest = await deploys.history(tx, row.id, environment_ids=await _ids(tx, row), limit=1) if row else []
         hint = f"Its newest is {newest[0].name}." if newest else f"{app} has not been deployed yet."
         raise Problem("not_found", f"{app} has no deploy {number}.", hint=hint)
+    check_sees(reader, app, found.environment)
     return await _now(tx, ctx, found)
+
+
+def check_sees(reader: Actor, app: str, environment: str) -> None:
+    """Raises Problem ``forbidden`` naming what the reader's token is for."""
+    if not reader.sees(app, environment):
+        raise Problem("forbidden", sentences.not_covered(reader.apps, reader.environments))
 
 
 async def timeline(tx: Tx, deploy: Deploy) -> list[Recorded]:
     return await events.of_deploy(tx, deploy.id)
 
 
-async def history(tx: Tx, ctx: Context, app: str, wanted: Filter) -> Page:
-    """Raises Problem ``not_found`` for an unknown app or environment, with the nearest names."""
+async def history(tx: Tx, ctx: Context, app: str, wanted: Filter, reader: Actor = EVERYBODY) -> Page:
+    """Raises Problem as `environments_of` does."""
     row = await known_app(tx, ctx, app)
     found = await deploys.history(
         tx,
         row.id,
-        environment_ids=[one.id for one in await environments_of(tx, ctx, app, wanted.environment)],
+        environment_ids=[one.id for one in await environments_of(tx, ctx, app, wanted.environment, reader)],
         state=wanted.state.value if wanted.state else None,
         user=wanted.user,
         before=wanted.before,
@@ -128,6 +140,10 @@ async def history(tx: Tx, ctx: Context, app: str, wanted: Filter) -> Page:
     return Page(items, items[-1].deploy.id if len(found) > wanted.limit else None)
 
 
+def _seen_by(reader: Actor, app: SeenApp) -> SeenApp:
+    return replace(app, environments=tuple(one for one in app.environments if reader.sees(app.name, one.name)))
+
+
 async def known_app(tx: Tx, ctx: Context, name: str) -> App:
     """An app, also one that only history knows. Raises Problem ``not_found`` with the nearest names."""
     rows = {row.name: row for row in await places.apps(tx)}
@@ -137,11 +153,14 @@ async def known_app(tx: Tx, ctx: Context, name: str) -> App:
     return rows[name]
 
 
-async def environments_of(tx: Tx, ctx: Context, app: str, wanted: str | None = None) -> list[Environment]:
-    """All environments that an app has or had, or the one of a name or alias. Raises Problem ``not_found``."""
+async def environments_of(
+    tx: Tx, ctx: Context, app: str, wanted: str | None = None, reader: Actor = EVERYBODY
+) -> list[Environment]:
+    """All environments that an app has or had and the reader sees, or the one of a name or alias. Raises Problem
+    ``not_found`` with the nearest names, ``forbidden`` for one that the reader does not see."""
     known = [one for one in await places.environments(tx) if one.app == app]
     if wanted is None:
-        return known
+        return [one for one in known if reader.sees(app, one.name)]
     config = ctx.apps.configs.get(app)
     environment = config.environment(wanted) if config else None
     name = environment.name if environment else wanted
@@ -150,6 +169,7 @@ async def environments_of(tx: Tx, ctx: Context, app: str, wanted: str | None = N
         configured = [environment.name for environment in config.environments] if config else []
         names = list(dict.fromkeys([*configured, *(one.name for one in known)]))
         raise Problem("not_found", sentences.unknown_environment(wanted, names))
+    check_sees(reader, app, found[0].name)
     return found[:1]
 
 

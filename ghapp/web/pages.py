@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from ghapp.api import parameters
-from ghapp.api.auth import ACTOR
+from ghapp.api.auth import ACTOR, READER
 from ghapp.api.common import CONTEXT
 from ghapp.api.shapes import shown_blockers
 from ghapp.service import commanding, logs, seeing
@@ -23,7 +23,7 @@ RECENT = 30
 
 async def overview(request: web.Request) -> web.Response:
     ctx = request.app[CONTEXT]
-    apps = await ctx.stores.main.read(lambda tx: seeing.apps(tx, ctx))
+    apps = await ctx.stores.main.read(lambda tx: seeing.apps(tx, ctx, request[READER]))
     return page(request, "overview.html", apps=apps, blockers=shown_blockers)
 
 
@@ -32,7 +32,8 @@ async def app(request: web.Request) -> web.Response:
     wanted = Filter(before=parameters.below(request.query.get("cursor")), limit=RECENT)
 
     async def work(tx: Tx) -> tuple[SeenApp, seeing.Page]:
-        return await seeing.app(tx, ctx, name), await seeing.history(tx, ctx, name, wanted)
+        reader = request[READER]
+        return await seeing.app(tx, ctx, name, reader), await seeing.history(tx, ctx, name, wanted, reader)
 
     seen, history = await ctx.stores.main.read(work)
     older = parameters.as_cursor(history.next)
@@ -75,7 +76,7 @@ async def _deploy(request: web.Request, status: int = 200, notice: str | None = 
     name, number = request.match_info["app"], parameters.number(request)
 
     async def work(tx: Tx) -> tuple[Seen, list[Recorded]]:
-        seen = await seeing.deploy(tx, ctx, name, number)
+        seen = await seeing.deploy(tx, ctx, name, number, request[READER])
         return seen, await seeing.timeline(tx, seen.deploy)
 
     seen, events = await ctx.stores.main.read(work)

@@ -8,7 +8,7 @@ from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ghapp.api.auth import ACTOR, SESSION, csrf_token
-from ghapp.api.common import CONTEXT, SETTINGS, Handler, rfc3339
+from ghapp.api.common import CONTEXT, SETTINGS, Handler, headers_of, rfc3339
 from ghapp.core import sentences, timeline
 from ghapp.core.actors import NOBODY
 from ghapp.service.problems import CODES, Problem
@@ -46,7 +46,9 @@ async def refusals(request: web.Request, handler: Handler) -> web.StreamResponse
     try:
         return await handler(request)
     except Problem as problem:
-        return refusal(request, CODES[problem.code], problem.message, problem.hint)
+        response = refusal(request, CODES[problem.code], problem.message, problem.hint)
+        response.headers.update(headers_of(problem))
+        return response
     except Unavailable:
         log.exception("database unavailable", path=request.path)
         return refusal(request, 503, "The database cannot be reached now.", "Try again in a moment.")
@@ -64,10 +66,7 @@ async def refusals(request: web.Request, handler: Handler) -> web.StreamResponse
 
 
 def refusal(request: web.Request, status: int, message: str, hint: str | None = None) -> web.Response:
-    response = page(request, "refusal.html", status, message=message, hint=hint)
-    if status == 401:
-        response.headers["WWW-Authenticate"] = 'Bearer realm="kedge"'
-    return response
+    return page(request, "refusal.html", status, message=message, hint=hint)
 
 
 def page(request: web.Request, template: str, status: int = 200, **values: object) -> web.Response:

@@ -4,9 +4,11 @@ import re
 
 from aiohttp import web
 
-from ghapp.api.auth import ACTOR, SESSION, Session, admits, form, new_session, sign_in, sign_out
+from ghapp.api.auth import ACTOR, SESSION, Session, admitted, form, new_session, sign_in, sign_out
 from ghapp.api.common import SETTINGS
+from ghapp.core import sentences
 from ghapp.core.actors import NOBODY
+from ghapp.service.problems import Problem
 from ghapp.web.shell import page
 
 #: A path of this app, as a URL holds it. Browsers take ``//host`` and ``/\host`` for another one.
@@ -24,13 +26,18 @@ async def show(request: web.Request) -> web.Response:
 
 
 async def enter(request: web.Request) -> web.Response:
-    settings = request.app[SETTINGS]
     fields = await form(request)
-    actor = admits(settings, fields.get("token", "").strip())
-    if actor is None:
-        return _form(request, fields.get("next", "/"), "This token is not known. Check that it was copied whole.")
-    response = _to(local(fields.get("next", "/")))
-    sign_in(response, settings, new_session(actor.name))
+    after = fields.get("next", "/")
+    try:
+        actor = await admitted(request, fields.get("token", "").strip())
+    except Problem as problem:
+        if problem.code != "unauthorized":
+            raise
+        return _form(request, after, f"{problem.message} Check that it was copied whole.")
+    if not actor.can("read"):
+        return _form(request, after, sentences.small_token("read"))
+    response = _to(local(after))
+    sign_in(response, request.app[SETTINGS], new_session(actor))
     return response
 
 
