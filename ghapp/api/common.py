@@ -7,6 +7,7 @@ from typing import Annotated, TypeVar
 import msgspec
 import structlog
 from aiohttp import web
+from structlog.contextvars import get_contextvars
 
 from ghapp import wire
 from ghapp.config import Settings
@@ -18,6 +19,9 @@ log = structlog.get_logger(__name__)
 
 CONTEXT: web.AppKey[Context] = web.AppKey("context", Context)
 SETTINGS: web.AppKey[Settings] = web.AppKey("settings", Settings)
+
+#: Set on a request that is asked over and over and whose answer says nothing new: it is not worth a line in the log.
+QUIET: web.RequestKey[bool] = web.RequestKey("quiet", bool)
 
 #: Most bytes of a request body that is not a log chunk or a delivery.
 BODY_LIMIT = 1 << 20
@@ -75,7 +79,7 @@ async def body_of(request: web.Request, kind: type[T]) -> T:
         raise Problem("too_large", "The body is too large.") from error
     except msgspec.ValidationError as error:
         raise Problem("invalid", f"The body does not fit: {error}.") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Problem("bad_request", f"The body is not JSON: {error}.") from error
 
 
@@ -103,7 +107,8 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return _plain_error(error)
     except Exception:
         log.exception("request failed", method=request.method, path=request.path)
-        body = {"code": "internal", "message": "Kedge failed to answer; its log says why.", "hint": None}
+        hint = f"There it is request {get_contextvars().get('request', 'unknown')}."
+        body = {"code": "internal", "message": "Kedge failed to answer; its log says why.", "hint": hint}
         return json_response({"error": body}, 500)
 
 

@@ -9,38 +9,48 @@ from typing import Any
 
 import msgspec
 
-from ghapp.api.routing import Route, Text
+from ghapp.api.routing import NAME_LIMIT, Route, Sent, Text
+from ghapp.service.problems import CODES
 
 _VARIABLE = re.compile(r"{(\w+)}")
 _REF = "#/components/schemas/{name}"
+_OBJECTS = ("application/json", "application/x-www-form-urlencoded")
 
 #: What the variables of paths stand for.
 VARIABLES: dict[str, dict[str, Any]] = {
-    "app": {"type": "string", "description": "The app's name."},
+    "app": {"type": "string", "minLength": 1, "maxLength": NAME_LIMIT, "description": "The app's name."},
     "number": {"type": "integer", "minimum": 1, "description": "The deploy's number within its app."},
-    "env": {"type": "string", "description": "The environment's name or an alias of it."},
-    "sha": {"type": "string", "description": "A commit's sha, also abbreviated, or a ref."},
+    "env": {"type": "string", "minLength": 1, "description": "The environment's name or an alias of it."},
+    "sha": {"type": "string", "minLength": 1, "description": "A commit's sha, also abbreviated, or a ref."},
     "id": {"type": "integer", "minimum": 1},
 }
 
 ERROR: dict[str, Any] = {
     "type": "object",
     "required": ["error"],
+    "additionalProperties": False,
     "properties": {
         "error": {
             "type": "object",
             "required": ["code", "message", "hint"],
             "properties": {
-                "code": {"type": "string"},
+                "code": {"type": "string", "enum": [*CODES, "method_not_allowed", "range_not_satisfiable"]},
                 "message": {"type": "string", "description": "What went wrong, as a sentence."},
                 "hint": {"type": ["string", "null"], "description": "What to do next."},
+                "field": {"type": ["string", "null"], "description": "The parameter that it is about."},
             },
         }
     },
 }
 
+_TOKEN_OF = {
+    None: "Open to everybody.",
+    "token": "Takes any token.",  # noqa: S106  a sentence
+    "lease": "Takes the lease of the deploy in place of a token.",
+}
 
-def document(routes: Sequence[Route], version: str) -> dict[str, Any]:
+
+def document(routes: Sequence[Route[Any]], version: str) -> dict[str, Any]:
     """The whole document. ``version`` is the program's."""
     schemas, components = _schemas(routes)
     paths: dict[str, dict[str, Any]] = {}
@@ -48,7 +58,11 @@ def document(routes: Sequence[Route], version: str) -> dict[str, Any]:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schemas)
     return {
         "openapi": "3.1.1",
-        "info": {"title": "Kedge", "version": version, "description": "Times are RFC 3339 UTC."},
+        "info": {
+            "title": "Kedge",
+            "version": version,
+            "description": "Times are RFC 3339 UTC. Lists are pages: `next` is the `cursor` of the next one.",
+        },
         "paths": paths,
         "components": {
             "schemas": {**components, "ErrorBody": ERROR},
@@ -57,70 +71,111 @@ def document(routes: Sequence[Route], version: str) -> dict[str, Any]:
     }
 
 
-def _schemas(routes: Iterable[Route]) -> tuple[dict[type, dict[str, Any]], dict[str, Any]]:
+def _schemas(routes: Iterable[Route[Any]]) -> tuple[dict[type, dict[str, Any]], dict[str, Any]]:
     types: dict[type, None] = {}
     for route in routes:
-        answered = (one for one in route.answers.values() if isinstance(one, type))
-        types.update(dict.fromkeys(one for one in (route.params, route.body, *answered) if one))
+        types.update(dict.fromkeys(one for one in route.answers.values() if isinstance(one, type)))
+        if route.sent in {Sent.FIELDS, Sent.JSON}:
+            types[route.takes] = None
     found, components = msgspec.json.schema_components(types, ref_template=_REF)
     return dict(zip(types, found, strict=True)), components
 
 
-def _operation(route: Route, schemas: dict[type, dict[str, Any]]) -> dict[str, Any]:
+def _operation(route: Route[Any], schemas: dict[type, dict[str, Any]]) -> dict[str, Any]:
+    token = _TOKEN_OF.get(route.scope) or f"Takes a token with the scope {route.scope}."
     operation: dict[str, Any] = {
         "operationId": f"{route.method.lower()}_{re.sub(r'[^a-z0-9]+', '_', route.path.lower()).strip('_')}",
         "summary": route.summary,
+        "description": f"{token} {(route.takes.__doc__ or '').strip()}".strip(),
+        "tags": [_tag(route)],
         "parameters": [*_path_parameters(route), *_query_parameters(route), *_header_parameters(route)],
         "responses": _responses(route, schemas),
         "security": [{"token": []}] if route.scope else [],
     }
-    if route.body:
-        content = {"schema": schemas[route.body]}
-        kinds = ("application/json", "application/x-www-form-urlencoded")
-        operation["requestBody"] = {"required": False, "content": dict.fromkeys(kinds, content)}
+    if body := _body(route, schemas):
+        operation["requestBody"] = body
     return operation
 
 
-def _path_parameters(route: Route) -> list[dict[str, Any]]:
+def _tag(route: Route[Any]) -> str:
+    """By which the docs page groups: the noun of the path."""
+    if route.scope in {"runner", "lease"}:
+        return "runner"
+    words = [word for word in route.path.removeprefix("/api/0").split("/") if word and not word.startswith("{")]
+    return words[0] if words else "apps"
+
+
+def _body(route: Route[Any], schemas: dict[type, dict[str, Any]]) -> dict[str, Any] | None:
+    if route.sent is Sent.JSON:
+        return {"required": True, "content": {"application/json": {"schema": schemas[route.takes]}}}
+    if route.sent is Sent.BYTES:
+        return {"required": True, "content": {"application/octet-stream": {"schema": {}}}}
+    if route.sent is Sent.FIELDS and msgspec.structs.fields(route.takes):
+        return {"required": False, "content": {kind: {"schema": schemas[route.takes]} for kind in _OBJECTS}}
+    return None
+
+
+def _path_parameters(route: Route[Any]) -> list[dict[str, Any]]:
     return [
         {"name": name, "in": "path", "required": True, "schema": VARIABLES[name]}
         for name in _VARIABLE.findall(route.path)
     ]
 
 
-def _query_parameters(route: Route) -> list[dict[str, Any]]:
-    if route.params is None:
+def _query_parameters(route: Route[Any]) -> list[dict[str, Any]]:
+    """What a body may give as well is not required in the query."""
+    if route.sent is Sent.JSON:
         return []
-    (schema,), components = msgspec.json.schema_components([route.params], ref_template=_REF)
+    (schema,), components = msgspec.json.schema_components([route.takes], ref_template=_REF)
     shape = components[schema["$ref"].rpartition("/")[2]]
+    required = shape.get("required", ()) if route.sent is not Sent.FIELDS else ()
     return [
-        {"name": name, "in": "query", "required": name in shape.get("required", ()), "schema": _plain(given)}
+        {"name": name, "in": "query", "required": name in required, "schema": _without_null(given, components)}
         for name, given in shape["properties"].items()
     ]
 
 
-def _plain(schema: dict[str, Any]) -> dict[str, Any]:
-    """A query has no null: what is optional may be left out."""
-    choices: list[dict[str, Any]] = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
-    if len(choices) == 1:
-        return choices[0]
-    return {key: value for key, value in schema.items() if key != "default" or value is not None}
+def _without_null(schema: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
+    """A query has no null: what is optional may be left out. Its enumerations stand in place."""
+    if "$ref" in schema:
+        return _without_null(components[schema["$ref"].rpartition("/")[2]], components)
+    rest = {key: value for key, value in schema.items() if key != "default" or value is not None}
+    if "anyOf" not in rest:
+        return rest
+    choices = [_without_null(one, components) for one in rest.pop("anyOf") if one != {"type": "null"}]
+    return {**rest, **choices[0]} if len(choices) == 1 else {**rest, "anyOf": choices}
 
 
-def _header_parameters(route: Route) -> list[dict[str, Any]]:
-    return [{"name": name, "in": "header", "required": False, "schema": {"type": "string"}} for name in route.headers]
+def _header_parameters(route: Route[Any]) -> list[dict[str, Any]]:
+    schema = {"type": "string", "minLength": 1, "maxLength": 255}
+    return [{"name": name, "in": "header", "required": False, "schema": schema} for name in route.headers]
 
 
-def _responses(route: Route, schemas: dict[type, dict[str, Any]]) -> dict[str, Any]:
-    responses: dict[str, Any] = {}
-    for status, answer in route.answers.items():
-        responses[str(status)] = {"description": route.summary, **_content(answer, schemas)}
-    needs = (401, 403, 429) if route.scope else ()
-    named = (404,) if _VARIABLE.search(route.path) else ()
-    checked = (400, 413, 422) if route.params or route.body else ()
+def refusals(route: Route[Any]) -> list[str]:
+    """The codes of all refusals of a route."""
+    codes = {"unavailable", *route.refusals}
+    if route.scope:
+        codes |= {"unauthorized", "forbidden", "rate_limited"}
+    if _VARIABLE.search(route.path):
+        codes |= {"not_found"}
+    if msgspec.structs.fields(route.takes) or route.takes.__struct_config__.forbid_unknown_fields:
+        codes |= {"invalid"}
+    if route.sent is not Sent.QUERY:
+        codes |= {"bad_request", "too_large", "invalid"}
+    return [code for code in CODES if code in codes]
+
+
+def _responses(route: Route[Any], schemas: dict[type, dict[str, Any]]) -> dict[str, Any]:
+    responses: dict[str, Any] = {
+        str(status): {"description": route.summary, **_content(answer, schemas)}
+        for status, answer in route.answers.items()
+    }
     error = {"application/json": {"schema": {"$ref": _REF.format(name="ErrorBody")}}}
-    for status in sorted({*needs, *named, *checked, *route.refusals, 503}):
-        responses.setdefault(str(status), {"description": "Refused; the sentence says why.", "content": error})
+    by_status: dict[int, list[str]] = {}
+    for code in refusals(route):
+        by_status.setdefault(CODES[code], []).append(f"`{code}`")
+    for status, codes in sorted(by_status.items()):
+        responses.setdefault(str(status), {"description": f"Refused: {', '.join(codes)}.", "content": error})
     return responses
 
 

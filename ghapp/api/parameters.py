@@ -7,6 +7,9 @@ from aiohttp import web
 
 from ghapp.service.problems import Problem
 
+#: Above every id and every size; a database holds 64 bits.
+MOST = 10**18 - 1
+
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
 
@@ -15,6 +18,14 @@ def number(request: web.Request) -> int:
     text = request.match_info["number"]
     if not _NUMBER.fullmatch(text):
         raise Problem("not_found", f"{request.match_info['app']} has no deploy {text}; deploys have numbers.")
+    return int(text)
+
+
+def deploy_id(request: web.Request) -> int:
+    """The id in the path of a runner's call. Raises Problem ``lease_over``: nobody has a lease of no deploy."""
+    text = request.match_info["id"]
+    if not _NUMBER.fullmatch(text):
+        raise Problem("lease_over", "There is no deploy with that id.")
     return int(text)
 
 

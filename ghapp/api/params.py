@@ -1,12 +1,13 @@
-"""The parameters of a call that acts: from the query, a form or a JSON body, checked against one type."""
+"""The parameters of a call: from the query, a form or a JSON body, checked against one type."""
 
-import re
+from collections.abc import Iterable
 from enum import Enum
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 from aiohttp import web
 from msgspec import Meta
+from msgspec.structs import FieldInfo
 
 from ghapp.api.auth import form
 from ghapp.core import sentences
@@ -22,27 +23,40 @@ class NoParams(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """None are taken."""
 
 
-_AT = re.compile(r"\$\.(\w+)")
-_MISSING = re.compile(r"missing required field `(\w+)`")
-_UNKNOWN = re.compile(r"unknown field `(.*)`", re.S)
+class AnyParams(msgspec.Struct, kw_only=True):
+    """None count."""
+
+
+def query_of(request: web.Request, kind: type[T]) -> T:
+    """What the query gives, as that type. Raises Problem ``invalid`` naming the field."""
+    return _checked(kind, _texts(request.query.items(), kind))
 
 
 async def params_of(request: web.Request, kind: type[T]) -> T:
-    """What was given, as that type; the body's values win over the query's.
+    """What was given in the query, a form or a JSON object, as that type. Text stands for what it says where there is
+    only text.
 
-    Raises Problem ``invalid`` naming the field, ``bad_request`` for a body that cannot be read.
+    Raises Problem ``invalid`` naming the field, ``bad_request`` or ``too_large`` for a body that cannot be read.
     """
-    given: dict[str, Any] = {**request.query, **await form(request), **await _json(request)}
-    try:
-        values = msgspec.convert(given, type=kind, strict=False)
-    except msgspec.ValidationError as error:
-        raise _invalid(str(error), kind, given) from error
-    for name in given:
-        _check_text(name, getattr(values, name, None))
+    values = _texts(request.query.items(), kind)
+    for name, value in (_texts((await form(request)).items(), kind) | await _json(request, kind)).items():
+        if values.get(name, value) != value:
+            said = f"{_short(name)} is given twice, in the address and in the body."
+            raise Problem("invalid", said, field=_short(name))
+        values[name] = value
+    return _checked(kind, values)
+
+
+def _texts(given: Iterable[tuple[str, str]], kind: type[T]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, text in given:
+        if name in values:
+            raise Problem("invalid", f"{_short(name)} is given twice.", field=_short(name))
+        values[name] = _converted(kind, name, text, strict=False)
     return values
 
 
-async def _json(request: web.Request) -> dict[str, Any]:
+async def _json(request: web.Request, kind: type[T]) -> dict[str, Any]:
     if not request.body_exists or request.content_type == "application/x-www-form-urlencoded":
         return {}
     body = await _read(request)
@@ -54,7 +68,7 @@ async def _json(request: web.Request) -> dict[str, Any]:
         raise Problem("bad_request", "The body is neither JSON nor a form.") from error
     if not isinstance(sent, dict):
         raise Problem("bad_request", "The body must be a JSON object.")
-    return sent
+    return {name: _converted(kind, name, value, strict=True) for name, value in sent.items()}
 
 
 async def _read(request: web.Request) -> bytes:
@@ -64,32 +78,53 @@ async def _read(request: web.Request) -> bytes:
         raise Problem("too_large", "The body is too large.") from error
 
 
+def _short(given: object) -> str:
+    """As it is repeated in an answer."""
+    return str(given)[:100]
+
+
+def _fields(kind: type[T]) -> dict[str, FieldInfo]:
+    return {field.encode_name: field for field in msgspec.structs.fields(kind)}
+
+
+def _converted(kind: type[T], name: str, value: object, *, strict: bool) -> object:
+    """The value as the type of that field. Raises Problem ``invalid`` naming it."""
+    field = _fields(kind).get(name)
+    if field is None:
+        return value
+    try:
+        converted = msgspec.convert(value, field.type, strict=strict)
+    except msgspec.ValidationError as error:
+        if known := _values(field):
+            given = _short(value)
+            said = f"There is no {name} {given}.{sentences.nearest(given, known)}"
+        else:
+            said = f"{name}: {error}."
+        raise Problem("invalid", said, field=name) from error
+    _check_text(name, converted)
+    return converted
+
+
 def _check_text(name: str, value: object) -> None:
     """What a database, a log line and a terminal can hold."""
-    if isinstance(value, str) and not all(letter.isprintable() for letter in value):
+    texts = value if isinstance(value, list | tuple) else [value]
+    if any(isinstance(text, str) and not text.isprintable() for text in texts):
         raise Problem("invalid", f"{name} must be one line of printable text.", field=name)
 
 
-def _invalid(message: str, kind: type[msgspec.Struct], given: dict[str, Any]) -> Problem:
-    names = [field.encode_name for field in msgspec.structs.fields(kind)]
-    if unknown := _UNKNOWN.search(message):
-        name = unknown[1]
-        return Problem("invalid", f"There is no parameter {name}.{sentences.nearest(name, names)}", field=name)
-    if missing := _MISSING.search(message):
-        return Problem("invalid", f"{missing[1]} must be given.", field=missing[1])
-    place = _AT.search(message)
-    field = place[1] if place else None
-    said = message.partition(" - at ")[0]
-    if field and message.startswith("Invalid enum value"):
-        known = _values(kind, field)
-        return Problem(
-            "invalid", f"There is no {field} {given[field]}.{sentences.nearest(given[field], known)}", field=field
-        )
-    return Problem("invalid", f"{field}: {said}." if field else f"{said}.", field=field)
-
-
-def _values(kind: type[msgspec.Struct], field: str) -> list[str]:
+def _values(field: FieldInfo) -> list[str]:
     """What an enumerated parameter may be."""
-    annotation = next(one.type for one in msgspec.structs.fields(kind) if one.encode_name == field)
-    choices = (annotation, *getattr(annotation, "__args__", ()))
+    choices = (field.type, *getattr(field.type, "__args__", ()))
     return [str(value) for one in choices if isinstance(one, type) and issubclass(one, Enum) for value in one]
+
+
+def _checked(kind: type[T], values: dict[str, Any]) -> T:
+    fields = _fields(kind)
+    unknown = [_short(name) for name in values if name not in fields]
+    if unknown and kind.__struct_config__.forbid_unknown_fields:
+        said = f"There is no parameter {unknown[0]}.{sentences.nearest(unknown[0], list(fields))}"
+        raise Problem("invalid", said, field=unknown[0])
+    for name, field in fields.items():
+        if field.required and name not in values:
+            raise Problem("invalid", f"{name} is missing.", field=name)
+    return kind(**{field.name: values[name] for name, field in fields.items() if name in values})

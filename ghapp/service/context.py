@@ -5,8 +5,11 @@ import hashlib
 import hmac
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TypeVar
+
+import structlog
+from cachetools import LRUCache
 
 from ghapp.core.config import AppConfig
 from ghapp.service.ancestry import Ancestry
@@ -14,9 +17,12 @@ from ghapp.service.limits import Limits
 from ghapp.service.permissions import Permissions
 from ghapp.service.problems import Problem
 from ghapp.store.base import Work
+from ghapp.store.events import Noted, noting
 from ghapp.store.session import Background
 from ghapp.store.stores import Stores
 from ghapp.vcs.base import AppClient
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -67,7 +73,8 @@ class Context:
     been up for a while, because nobody could reach it. ``handed_out``: deploy id -> end (ms) of the newest
     repository token that its runner was given by this process; ``told_cancel``: deploys whose runner was told of a
     cancel by it. ``quiet_until``: (provider, account) -> when (ms) it wants to be asked again, where it said so.
-    ``token_uses``: token id -> its last use (ms) that is not saved yet. ``stopping``: long polls end at once.
+    ``token_uses``: token id -> its last use (ms) that is not saved yet. ``names``: deploy id -> ``app#number``, of
+    those last spoken of. ``stopping``: long polls end at once.
     """
 
     stores: Stores
@@ -85,6 +92,7 @@ class Context:
     quiet_until: dict[tuple[str, str], int] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     token_uses: dict[int, int] = field(default_factory=dict)
+    names: LRUCache[int, str] = field(default_factory=lambda: LRUCache(10_000), repr=False)
     stopping: bool = False
     _deciding: Background = field(default_factory=Background, repr=False)
 
@@ -106,10 +114,13 @@ class Context:
 
     async def _decide(self, work: Work[T]) -> T | Problem:
         """A refusal is returned: where nobody is left to hear it, it is no failure that a log should tell of."""
+        noted: list[Noted] = []
         try:
-            result = await self.stores.main.write(work)
+            result = await self.stores.main.write(noting(work, noted))
         except Problem as problem:
             return problem
+        for one in noted:
+            log.info("event", **{name: value for name, value in asdict(one).items() if value is not None})
         for topic in ("claims", "outbox", "changes"):
             self.signals.send(topic)
         return result

@@ -3,12 +3,14 @@
 import asyncio
 
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from ghapp.core import sentences
 from ghapp.core.values import STATUS_OF, State
 from ghapp.service import asking, registering, statuses
 from ghapp.service.attempts import Attempt, Fate, judge, retry_ms
 from ghapp.service.context import Context, Signals
+from ghapp.service.naming import name_of
 from ghapp.store import deploys, events, outbox, places
 from ghapp.store.base import Tx
 from ghapp.store.deploys import Deploy
@@ -31,6 +33,8 @@ async def deliver_due(ctx: Context) -> int:
 
     async def one(notice: Notice) -> None:
         async with gate:
+            if notice.deploy_id is not None:
+                bind_contextvars(deploy=await name_of(ctx, notice.deploy_id))
             await _deliver(ctx, notice)
 
     await asyncio.gather(*(one(notice) for notice in notices))

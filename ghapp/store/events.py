@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 
-from ghapp.store.base import Row, Tx
+from ghapp.store.base import Row, Tx, Work
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,29 @@ class Origin:
 
 #: Set by whoever takes a request in. What is recorded meanwhile carries it.
 ORIGIN: ContextVar[Origin] = ContextVar("origin", default=Origin())
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """What the log says of an event; ``deploy`` is ``app#number``."""
+
+    kind: str
+    who: str | None
+    deploy: str | None
+
+
+_NOTED: ContextVar[list[Noted] | None] = ContextVar("noted", default=None)
+
+
+def noting(work: Work[T], noted: list[Noted]) -> Work[T]:
+    """The same work, noting what it records, for whoever logs it once it is saved."""
+
+    async def noting_work(tx: Tx) -> T:
+        noted.clear()  # a work may run again
+        _NOTED.set(noted)
+        return await work(tx)
+
+    return noting_work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,13 +75,14 @@ async def record(
     """Add an event, with the `ORIGIN` of this moment. Without a deploy, ``app`` and ``environment`` of the data say
     what it concerns."""
     origin = ORIGIN.get()
-    await tx.run(
+    row = await tx.one(
         """INSERT INTO events (at, kind, who, deploy_id, app, environment, door, address, data)
            VALUES (:at, :kind, :who, :deploy_id,
            COALESCE(:app::text, (SELECT a.name FROM deploys d JOIN apps a ON a.id = d.app_id WHERE d.id = :deploy_id)),
            COALESCE(:environment::text, (SELECT e.name FROM deploys d JOIN environments e ON e.id = d.environment_id
                                          WHERE d.id = :deploy_id)),
-           :door, :address, :data)""",
+           :door, :address, :data)
+           RETURNING app, (SELECT d.number FROM deploys d WHERE d.id = :deploy_id) AS number""",
         at=at,
         kind=kind,
         who=who,
@@ -66,6 +93,8 @@ async def record(
         address=origin.address,
         data=msgspec.json.encode(data).decode(),
     )
+    if row and (noted := _NOTED.get()) is not None:
+        noted.append(Noted(kind, who, f"{row['app']}#{row['number']}" if row["number"] else None))
 
 
 async def of_deploy(tx: Tx, deploy_id: int) -> list[Recorded]:

@@ -6,12 +6,14 @@ import traceback
 from collections.abc import Callable
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from ghapp.core.values import Repository
 from ghapp.service import hearing
 from ghapp.service.context import Context, Signals
 from ghapp.store import inbox
 from ghapp.store.base import Tx
+from ghapp.store.events import ORIGIN, Origin
 from ghapp.store.inbox import Delivery
 from ghapp.vcs.base import Event, RateLimited
 
@@ -91,12 +93,14 @@ async def _parsed(ctx: Context, parse: Parse, delivery: Delivery) -> Event | Non
 
 
 async def _line(ctx: Context, line: list[tuple[Delivery, Event]]) -> None:
+    ORIGIN.set(Origin(PROVIDER))
     for delivery, event in line:
-        try:
-            plan = await hearing.prepare(ctx, PROVIDER, event)
-            await ctx.decide(lambda tx, d=delivery, p=plan: _carry_out(tx, d, p))  # type: ignore[misc]
-        except Exception as error:
-            await _postpone(ctx, delivery, error)
+        with bound_contextvars(delivery=delivery.guid, delivered=delivery.event):
+            try:
+                plan = await hearing.prepare(ctx, PROVIDER, event)
+                await ctx.decide(lambda tx, d=delivery, p=plan: _carry_out(tx, d, p))  # type: ignore[misc]
+            except Exception as error:
+                await _postpone(ctx, delivery, error)
 
 
 async def _carry_out(tx: Tx, delivery: Delivery, plan: hearing.Plan) -> None:
@@ -110,5 +114,5 @@ async def _postpone(ctx: Context, delivery: Delivery, error: Exception) -> None:
     if isinstance(error, RateLimited):
         wait_ms = max(wait_ms, error.retry_after_s * 1000)
     problem = "".join(traceback.format_exception(error))[-PROBLEM_LIMIT:]
-    log.warning("delivery failed, will be tried again", delivery=delivery.guid, why=str(error), in_s=wait_ms // 1000)
+    log.warning("delivery failed, will be tried again", why=str(error), in_s=wait_ms // 1000)
     await ctx.stores.main.write(lambda tx: inbox.postpone(tx, delivery.id, ctx.now() + int(wait_ms), problem))
