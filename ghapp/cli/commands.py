@@ -1,6 +1,7 @@
 """The commands and their arguments. What each does is in the modules that ``run`` names."""
 
 import argparse
+import re
 from typing import TYPE_CHECKING
 
 from ghapp.cli.parser import Parser
@@ -75,15 +76,9 @@ def _deploying(commands: "Commands") -> None:
     _environment(deploy)
     deploy.add_argument("--ref", metavar="REF", help="branch, tag or sha (default: the branch of automatic deploys, "
                         "else the repository's default branch)")  # fmt: skip
-    deploy.add_argument("--sha", metavar="SHA", help="exactly this commit")
+    deploy.add_argument("--sha", metavar="SHA", type=_sha, help="exactly this commit")
     deploy.add_argument("--task", metavar="TASK", help="another task of the app's config than `deploy`")
-    deploy.add_argument("--force", choices=FORCES, help="pass red or pending checks, a lock, or both")
-    deploy.add_argument(
-        "--wait",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="wait in line where it is locked (the default), or be refused",
-    )
+    _passing(deploy)
     _follow(deploy)
     retry = _add(commands, "retry", "the same commit, environment and task again", "kedge retry hello 12 --follow")
     _one_deploy(retry)
@@ -98,6 +93,7 @@ def _deploying(commands: "Commands") -> None:
     rollback.add_argument("app", metavar="APP", type=_name)
     _environment(rollback)
     rollback.add_argument("--to", metavar="NUMBER", type=_number, help="the deploy to go back to")
+    _passing(rollback)
     _follow(rollback)
 
 
@@ -194,6 +190,16 @@ def _follow(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-f", "--follow", action="store_true", help="show the log live; exit as the deploy does")
 
 
+def _passing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--force", choices=FORCES, help="pass red or pending checks, a lock, or both")
+    parser.add_argument(
+        "--wait",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="wait in line where it is locked (the default), or be refused",
+    )
+
+
 def _one_deploy(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("app", metavar="APP", type=_name, help="APP, or APP#NUMBER")
     parser.add_argument("number", nargs="?", metavar="NUMBER", type=_number)
@@ -202,6 +208,12 @@ def _one_deploy(parser: argparse.ArgumentParser) -> None:
 def _name(text: str) -> str:
     if not text.strip() or not text.isprintable() or text in {".", ".."}:
         raise argparse.ArgumentTypeError("a name is needed here")
+    return text
+
+
+def _sha(text: str) -> str:
+    if not re.fullmatch("[0-9a-fA-F]{7,64}", text):
+        raise argparse.ArgumentTypeError("at least 7 digits of a commit's sha are needed here; --ref takes names")
     return text
 
 

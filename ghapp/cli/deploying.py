@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from rich.text import Text
 
 from ghapp.cli import show
-from ghapp.cli.client import decoded, path
-from ghapp.cli.errors import EXIT_OK, CommandError, Refused
+from ghapp.cli.client import Values, decoded, path
+from ghapp.cli.errors import EXIT_INTERRUPTED, EXIT_OK, CommandError, Refused
 from ghapp.cli.following import follow
 from ghapp.cli.shapes import Deploy
 from ghapp.cli.targets import one_deploy
@@ -16,41 +16,22 @@ from ghapp.cli.terminal import Kit
 
 def deploy(arguments: argparse.Namespace, kit: Kit) -> int:
     """Ask for one."""
-    asked = {
-        "env": arguments.env,
-        "ref": arguments.ref,
-        "sha": arguments.sha,
-        "task": arguments.task,
-        "force": arguments.force,
-        "wait": "true" if arguments.wait else "false",
-    }
-    where = f"{arguments.app} {arguments.env or 'ENV'}"
-    try:
-        body = kit.client.send("POST", path(arguments.app, "deploy"), asked, once=True)
-    except Refused as error:
-        raise _with_way_on(error, where) from error
-    except KeyboardInterrupt:
-        hint = f"See with: kedge queue {arguments.app}"
-        raise CommandError(
-            "Interrupted before Kedge answered; it may have been accepted.", hint=hint, code=130
-        ) from None
-    return _made(arguments, kit, body)
+    names = ("env", "ref", "sha", "task", "force")
+    asked = {**{name: getattr(arguments, name) for name in names}, "wait": _wait(arguments)}
+    return _make(arguments, kit, arguments.app, path(arguments.app, "deploy"), asked)
 
 
 def retry(arguments: argparse.Namespace, kit: Kit) -> int:
     """The same again."""
     app, number = one_deploy(arguments)
-    try:
-        body = kit.client.send("POST", path(app, "deploys", number, "retry"), once=True)
-    except Refused as error:
-        raise _with_way_on(error, f"{app} ENV") from error
-    return _made(arguments, kit, body)
+    return _make(arguments, kit, app, path(app, "deploys", number, "retry"), {})
 
 
 def rollback(arguments: argparse.Namespace, kit: Kit) -> int:
     """Back to what was live before."""
-    asked = {"env": arguments.env, "to": None if arguments.to is None else str(arguments.to)}
-    return _made(arguments, kit, kit.client.send("POST", path(arguments.app, "rollback"), asked, once=True))
+    to = None if arguments.to is None else str(arguments.to)
+    asked = {"env": arguments.env, "to": to, "force": arguments.force, "wait": _wait(arguments)}
+    return _make(arguments, kit, arguments.app, path(arguments.app, "rollback"), asked)
 
 
 def cancel(arguments: argparse.Namespace, kit: Kit) -> int:
@@ -83,8 +64,15 @@ def resume(arguments: argparse.Namespace, kit: Kit) -> int:
     return EXIT_OK
 
 
-def _made(arguments: argparse.Namespace, kit: Kit, body: bytes) -> int:
-    """A deploy that there is now: shown, or followed to its end."""
+def _make(arguments: argparse.Namespace, kit: Kit, app: str, where: str, asked: Values) -> int:
+    """Ask for a deploy, then show it, or follow it to its end."""
+    try:
+        body = kit.client.send("POST", where, asked, once=True)
+    except Refused as error:
+        raise _with_way_on(error, f"{app} {getattr(arguments, 'env', None) or 'ENV'}") from error
+    except KeyboardInterrupt:
+        said = "Interrupted before Kedge answered; it may have been accepted."
+        raise CommandError(said, hint=f"See with: kedge queue {app}", code=EXIT_INTERRUPTED) from None
     made = decoded(body, Deploy)
     if not arguments.follow:
         kit.terminal.result(body, lambda: [*show.whole(made, datetime.now(UTC)), _next(made)])
@@ -95,6 +83,10 @@ def _made(arguments: argparse.Namespace, kit: Kit, body: bytes) -> int:
     if kit.terminal.asked_for_json:
         kit.terminal.result(kit.client.get(path(ended.app, "deploys", ended.number)), list)
     return code
+
+
+def _wait(arguments: argparse.Namespace) -> str:
+    return "true" if arguments.wait else "false"
 
 
 def _next(made: Deploy) -> Text:

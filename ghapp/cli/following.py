@@ -2,11 +2,13 @@
 
 import argparse
 import queue
+import shutil
 import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import IO
 
 from ghapp.cli.client import Client, decoded, path
 from ghapp.cli.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, CommandError, Refused, Unreachable
@@ -14,7 +16,7 @@ from ghapp.cli.progress import Teller, View, teller_on
 from ghapp.cli.shapes import Deploy
 from ghapp.cli.stream import Broken, LogEnded, LogReader, Trouble, Written
 from ghapp.cli.targets import one_deploy
-from ghapp.cli.terminal import Kit
+from ghapp.cli.terminal import Kit, harmless
 
 #: How often the deploy is looked at; sooner when its log says that something happens, but not sooner than this.
 LOOK_EVERY_S = 2.0
@@ -22,7 +24,6 @@ REST_S = 0.3
 #: A deploy that has ended may keep its log open, for a daemon that still writes: then this long after the last words.
 LINGER_S = 10.0
 TICK_S = 0.1
-_PIECE = 1 << 16
 
 
 def log(arguments: argparse.Namespace, kit: Kit) -> int:
@@ -30,12 +31,20 @@ def log(arguments: argparse.Namespace, kit: Kit) -> int:
     app, number = one_deploy(arguments)
     if not arguments.follow:
         with kit.client.open(path(app, "deploys", number, "log"), {"Accept": "text/plain"}) as answer:
-            while piece := answer.read(_PIECE):
-                sys.stdout.buffer.write(piece)
+            _print(answer)
         return EXIT_OK
     deploy = decoded(kit.client.get(path(app, "deploys", number)), Deploy)
     _, code = follow(kit, deploy)
     return EXIT_INTERRUPTED if code == EXIT_INTERRUPTED else EXIT_OK
+
+
+def _print(log: IO[bytes]) -> None:
+    """As it is; on a terminal without what a terminal would obey."""
+    if not sys.stdout.isatty():
+        shutil.copyfileobj(log, sys.stdout.buffer)
+        return
+    for line in log:
+        sys.stdout.write(harmless(line.decode(errors="replace")))
 
 
 def follow(kit: Kit, deploy: Deploy) -> tuple[Deploy, int]:

@@ -1,6 +1,7 @@
 """``lock`` and ``unlock``: an environment, an app, or everything."""
 
 import argparse
+from collections.abc import Iterator
 from datetime import datetime
 
 from rich.text import Text
@@ -8,7 +9,7 @@ from rich.text import Text
 from ghapp.cli import show, times
 from ghapp.cli.client import decoded, path
 from ghapp.cli.errors import EXIT_OK, EXIT_USAGE, CommandError
-from ghapp.cli.shapes import Lock
+from ghapp.cli.shapes import HeldLock
 from ghapp.cli.targets import to_lock
 from ghapp.cli.terminal import Kit
 
@@ -18,8 +19,14 @@ def lock(arguments: argparse.Namespace, kit: Kit) -> int:
     where = path(*to_lock(arguments))
     given = {"reason": arguments.reason, "for": arguments.lasting, "until": _until(arguments.until)}
     body = kit.client.send("PUT", where, given)
-    kit.terminal.result(body, lambda: [show.lock(decoded(body, Lock))])
+    kit.terminal.result(body, lambda: _held(decoded(body, HeldLock)))
     return EXIT_OK
+
+
+def _held(lock: HeldLock) -> Iterator[Text]:
+    yield show.lock(lock)
+    for one in lock.running:
+        yield Text.assemble((one.name, "bold"), f" by {one.user} runs and goes on; to end it: kedge cancel {one.name}")
 
 
 def unlock(arguments: argparse.Namespace, kit: Kit) -> int:

@@ -1,6 +1,5 @@
 """How a followed deploy is shown: on a terminal with a line that lives below the log, elsewhere line by line."""
 
-import re
 import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
+from rich.ansi import AnsiDecoder
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -17,14 +17,8 @@ from rich.text import Text
 
 from ghapp.cli import show, times
 from ghapp.cli.shapes import Deploy
-from ghapp.cli.terminal import Terminal
+from ghapp.cli.terminal import Terminal, harmless
 
-#: All escape sequences but those for colours, and all other control characters but tab and line feed:
-#: https://www.ecma-international.org/publications-and-standards/standards/ecma-48/
-_OBEYED = re.compile(
-    r"\x1b\[(?![0-9;:]*m)[0-?]*[ -/]*[@-~]?|\x1b[\]PX^_].*?(?:\x1b\\|\x07|\x9c|(?=\n)|$)|\x1b(?!\[)[ -/]*[0-~]?"
-    r"|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]"
-)
 _BAR = 24
 
 
@@ -66,11 +60,6 @@ def teller_on(terminal: Terminal) -> Teller:
     return _InLines(terminal)
 
 
-def harmless(text: str) -> str:
-    """A log without what would move the cursor, ring, or rename the window; colours stay."""
-    return _OBEYED.sub("", text)
-
-
 def sentence(deploy: Deploy) -> str:
     """How it stands, where there is one line for it."""
     if deploy.lost_since:
@@ -99,7 +88,7 @@ class _InLines(Teller):
         self._said = ""
 
     def log(self, text: str) -> None:
-        self._out.write(text)
+        self._out.write(harmless(text) if self._out.isatty() else text)
         self._out.flush()
 
     def show(self, view: View) -> None:
@@ -119,6 +108,7 @@ class _OnTerminal(Teller):
         self._view: View | None = None
         self._state = ""
         self._rest = ""
+        self._colours = AnsiDecoder()  # a colour may last for many lines
         self._live = Live(console=console, transient=True, refresh_per_second=8, get_renderable=self._renderable)
 
     def __enter__(self) -> Self:
@@ -151,7 +141,8 @@ class _OnTerminal(Teller):
         self._console.print(show.outcome(deploy), soft_wrap=True)
 
     def _print(self, text: str) -> None:
-        self._console.print(Text.from_ansi(harmless(text)), soft_wrap=True)
+        lines = self._colours.decode(harmless(text))
+        self._console.print(Text("\n").join(lines), soft_wrap=True)
 
     def _renderable(self) -> Group:
         if self._view is None:

@@ -1,6 +1,7 @@
 """Runs a command that talks to the API; every failure is a sentence and an exit code."""
 
 import argparse
+import http.client
 import io
 import os
 import sys
@@ -48,6 +49,9 @@ def run(arguments: argparse.Namespace) -> int:
         # Nobody reads any more; Python would complain again at its end:
         # https://docs.python.org/3/library/signal.html#note-on-sigpipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    except (OSError, http.client.HTTPException) as error:
+        terminal.error(CommandError(f"It broke off: {error}.", hint="Try again."))
         return EXIT_FAILED
     return code
 

@@ -34,8 +34,10 @@ class Deploy(msgspec.Struct, frozen=True, kw_only=True):
     blockers: tuple[Blocker, ...] = ()
     position: int | None = None
     forced_by: str | None = None
+    forced: tuple[str, ...] = ()
     runner: str | None = None
     asked_at: str | None = None
+    claimed_at: str | None = None
     started_at: str | None = None
     ended_at: str | None = None
     lost_since: str | None = None
@@ -50,6 +52,12 @@ class Deploy(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def ended(self) -> bool:
         return self.state not in {"queued", "claimed", "running"}
+
+
+class HeldLock(Lock, frozen=True):
+    """A lock that was set; ``running`` goes on."""
+
+    running: tuple[Deploy, ...] = ()
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):

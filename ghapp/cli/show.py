@@ -50,7 +50,8 @@ def commit(deploy: Deploy) -> str:
 def headline(deploy: Deploy) -> Text:
     """``hello#3 queued: a1b2c3d (main) to staging, asked for by ana``."""
     task = "" if deploy.task == "deploy" else f"{deploy.task} of "
-    forced = f", forced by {deploy.forced_by}" if deploy.forced_by else ""
+    past = sentences.joined(f"the {one}" if one != "all" else "everything" for one in deploy.forced)
+    forced = f", forced past {past} by {deploy.forced_by}" if deploy.forced_by else ""
     return Text.assemble(
         (deploy.name, "bold"),
         " ",
@@ -77,6 +78,9 @@ def whole(deploy: Deploy, now: datetime) -> Iterator[Text]:
     """A deploy, why it waits or how it ended, and its page."""
     yield headline(deploy)
     yield from blockers(deploy)
+    if deploy.runner and deploy.state in {"claimed", "running"}:
+        lost = f"; not heard any more since {times.ago(deploy.lost_since, now)}" if deploy.lost_since else ""
+        yield Text(f"  Runner {deploy.runner} took it {times.ago(deploy.claimed_at, now)}{lost}.")
     if deploy.ended:
         yield Text(f"  Ended {times.ago(deploy.ended_at, now)}{_took(deploy)}{_reason(deploy)}.")
     yield Text(f"  {deploy.url}", style="dim")

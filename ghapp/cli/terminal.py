@@ -1,6 +1,7 @@
 """What is printed where: results on stdout, as tables or as JSON; all that Kedge says beside them on stderr."""
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable
 
@@ -9,6 +10,13 @@ from rich.text import Text
 
 from ghapp.cli.client import Client
 from ghapp.cli.errors import CommandError, Refused
+
+#: All escape sequences but those for colours, and all other control characters but tab and line feed:
+#: https://www.ecma-international.org/publications-and-standards/standards/ecma-48/
+_OBEYED = re.compile(
+    r"\x1b\[(?![0-9;:]*m)[0-?]*[ -/]*[@-~]?|\x1b[\]PX^_].*?(?:\x1b\\|\x07|\x9c|(?=\n)|$)|\x1b(?!\[)[ -/]*[0-~]?"
+    r"|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]"
+)
 
 
 class Terminal:
@@ -54,6 +62,11 @@ class Kit:
     def __init__(self, client: Client, terminal: Terminal) -> None:
         self.client = client
         self.terminal = terminal
+
+
+def harmless(text: str) -> str:
+    """A log without what would move the cursor, ring, or rename the window; colours stay."""
+    return _OBEYED.sub("", text)
 
 
 def _checks(error: CommandError) -> list[Text]:
