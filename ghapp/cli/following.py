@@ -4,23 +4,19 @@ import argparse
 import queue
 import shutil
 import sys
-import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import IO
 
 from ghapp.cli.client import Client, decoded, path
-from ghapp.cli.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, CommandError, Refused, Unreachable
+from ghapp.cli.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
 from ghapp.cli.progress import Teller, View, teller_on
 from ghapp.cli.shapes import Deploy
 from ghapp.cli.stream import Broken, LogEnded, LogReader, Trouble, Written
 from ghapp.cli.targets import one_deploy
 from ghapp.cli.terminal import Kit, harmless
+from ghapp.cli.watching import Looked, Watcher
 
-#: How often the deploy is looked at; sooner when its log says that something happens, but not sooner than this.
-LOOK_EVERY_S = 2.0
-REST_S = 0.3
 #: A deploy that has ended may keep its log open, for a daemon that still writes: then this long after the last words.
 LINGER_S = 10.0
 TICK_S = 0.1
@@ -71,58 +67,13 @@ def exit_code(deploy: Deploy) -> int:
     return EXIT_FAILED
 
 
-@dataclass(frozen=True, slots=True)
-class _Looked:
-    deploy: Deploy
-
-
-class _Watcher:
-    """Looks at the deploy again and again, in a thread of its own."""
-
-    def __init__(self, client: Client, deploy: Deploy, tell: Callable[[object], None]) -> None:
-        self._client = client
-        self._path = path(deploy.app, "deploys", deploy.number)
-        self._tell = tell
-        self._now = threading.Event()
-        self._in_trouble = False
-
-    def start(self) -> None:
-        threading.Thread(target=self._run, name="watch", daemon=True).start()
-
-    def look_now(self) -> None:
-        self._now.set()
-
-    def _run(self) -> None:
-        while True:
-            pause_s = LOOK_EVERY_S
-            try:
-                self._tell(_Looked(decoded(self._client.get(self._path), Deploy)))
-                if self._in_trouble:
-                    self._tell(Trouble("watch", None))
-                self._in_trouble = False
-            except (Refused, Unreachable) as error:
-                if isinstance(error, Refused) and not error.passing:
-                    self._tell(Broken(error))
-                    return
-                if self._in_trouble:
-                    self._tell(Trouble("watch", error.message))
-                self._in_trouble = True
-                pause_s = getattr(error, "retry_after_s", None) or LOOK_EVERY_S
-            except CommandError as error:
-                self._tell(Broken(error))
-                return
-            time.sleep(REST_S)
-            self._now.wait(pause_s)
-            self._now.clear()
-
-
 class _Follower:
     """Puts together what both threads tell."""
 
     def __init__(self, client: Client, deploy: Deploy, teller: Teller) -> None:
         self._heard: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._log = LogReader(client, deploy.app, deploy.number, self._heard.put)
-        self._watcher = _Watcher(client, deploy, self._heard.put)
+        self._watcher = Watcher(client, deploy, self._heard.put)
         self._teller = teller
         self._view = View(deploy)
         self._troubles: dict[str, str] = {}
@@ -162,10 +113,10 @@ class _Follower:
 
     def _hear(self, item: object) -> None:
         match item:
-            case _Looked(deploy):
+            case Looked(deploy, estimate):
                 if deploy.state != self._view.deploy.state:
                     self._quiet_since = time.monotonic()
-                self._view = View(deploy)
+                self._view = View(deploy, estimate)
             case LogEnded():
                 self._log_ended = True
                 self._watcher.look_now()

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ghapp.cli import show, times
-from ghapp.cli.shapes import Deploy
+from ghapp.cli.shapes import Deploy, Estimate
 from ghapp.cli.terminal import Terminal, harmless
 
 _BAR = 24
@@ -27,6 +27,7 @@ class View:
     """What is known of a deploy now."""
 
     deploy: Deploy
+    estimate: Estimate | None = None
     trouble: str = ""
 
 
@@ -158,14 +159,20 @@ class _OnTerminal(Teller):
             grid.add_row(self._spinner, name, Text(f"goes on, but: {view.trouble} Trying again.", style="yellow"))
         elif deploy.state == "running" and deploy.started_at and not deploy.lost_since:
             elapsed = times.seconds_since(deploy.started_at, now)
-            grid.add_row(self._spinner, name, Text(f"runs {times.stopwatch(elapsed)}"), *_bar(elapsed, None))
+            grid.add_row(self._spinner, name, Text(f"runs {times.stopwatch(elapsed)}"), *_bar(elapsed, view.estimate))
         else:
-            grid.add_row(self._spinner, name, Text(sentence(deploy)))
+            grid.add_row(self._spinner, name, Text(f"{sentence(deploy)}{_begins(view, now)}"))
         return grid
 
 
-def _bar(elapsed_s: float, estimate_s: float | None) -> list[Text | ProgressBar]:
-    if not estimate_s:
+def _bar(elapsed_s: float, estimate: Estimate | None) -> list[Text | ProgressBar]:
+    """How much of the time that it usually takes is over."""
+    whole_s = times.between(estimate.starts_at, estimate.ends_at) if estimate else 0
+    if whole_s <= 0:
         return []
-    bar = ProgressBar(total=estimate_s, completed=min(elapsed_s, estimate_s), width=_BAR)
-    return [bar, Text(f"of about {times.stopwatch(estimate_s)}", style="dim")]
+    bar = ProgressBar(total=whole_s, completed=min(elapsed_s, whole_s), width=_BAR)
+    return [bar, Text(f"of about {times.stopwatch(whole_s)}", style="dim")]
+
+
+def _begins(view: View, now: datetime) -> str:
+    return f" Begins {times.soon(view.estimate.starts_at, now)}." if view.estimate and view.deploy.position else ""

@@ -60,8 +60,13 @@ class HeldLock(Lock, frozen=True):
     running: tuple[Deploy, ...] = ()
 
 
+class RolledBack(msgspec.Struct, frozen=True):
+    message: str
+
+
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
-    """``running`` is what is claimed or running; ``queue`` is in order."""
+    """``running`` is what is claimed or running; ``queue`` is in order. ``rolled_back``: automatic ones
+    wait."""
 
     name: str
     aliases: tuple[str, ...] = ()
@@ -69,6 +74,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     running: Deploy | None = None
     queue: tuple[Deploy, ...] = ()
     locks: tuple[Lock, ...] = ()
+    rolled_back: RolledBack | None = None
 
 
 class App(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +88,19 @@ class Apps(msgspec.Struct, frozen=True, kw_only=True):
     problem: str | None = None
 
 
-class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """What waits, in order."""
+class Estimate(msgspec.Struct, frozen=True):
+    starts_at: str
+    ends_at: str
 
-    items: tuple[Deploy, ...]
+
+class InLine(Deploy, frozen=True, kw_only=True):
+    """``estimate`` is None where nobody can know."""
+
+    estimate: Estimate | None = None
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """One environment after the other: what is claimed or runs, then what waits in order. ``next``: there is more."""
+
+    items: tuple[InLine, ...]
+    next: str | None = None

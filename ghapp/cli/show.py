@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ghapp.cli import times
-from ghapp.cli.shapes import App, Deploy, Environment, Line, Lock
+from ghapp.cli.shapes import App, Deploy, Environment, InLine, Line, Lock
 from ghapp.core import sentences
 from ghapp.core.values import Lock as CoreLock
 
@@ -126,6 +126,10 @@ def overview(apps: Iterable[App], now: datetime) -> Iterator[RenderableType]:
                 _waiting(environment),
             )
     yield made if made.row_count else Text("There are no apps yet.")
+    for app in every:
+        for environment in app.environments:
+            if environment.rolled_back:
+                yield Text.assemble((f"{app.name}: ", "bold"), (environment.rolled_back.message, "yellow"))
     locks = [one for app in every for environment in app.environments for one in environment.locks]
     for one in dict.fromkeys(locks):
         where = f"{one.app}: " if one.app and one.environment else ""
@@ -133,21 +137,34 @@ def overview(apps: Iterable[App], now: datetime) -> Iterator[RenderableType]:
 
 
 def line(found: Line, now: datetime) -> Iterator[RenderableType]:
-    """What waits, in order, and for what."""
+    """What runs and what waits, in order, and for what."""
     if not found.items:
-        yield Text("Nothing waits.")
+        yield Text("Nothing runs and nothing waits.")
         return
-    made = table("", "Deploy", "Environment", "Commit", "Asked for", "Waits for")
+    made = table("Environment", "", "Deploy", "Commit", "Asked for", "Estimate", "Waits for")
+    before = ""
     for one in found.items:
         made.add_row(
+            Text("" if one.environment == before else one.environment, style="bold"),
             f"{one.position or ''}",
             Text(one.name, style="bold"),
-            one.environment,
             commit(one),
             f"{times.ago(one.asked_at, now)} by {one.user}",
-            Text("\n".join(blocker.message for blocker in one.blockers)),
+            _estimate(one, now),
+            Text("\n").join([Text(each.message) for each in one.blockers]) if one.position else state(one),
         )
+        before = one.environment
     yield made
+    if found.next:
+        yield Text("There are more; --env shows one environment alone, --json a cursor.", style="dim")
+
+
+def _estimate(one: InLine, now: datetime) -> Text:
+    if one.estimate is None:
+        return Text("–", style="dim")
+    if one.position:
+        return Text(f"begins {times.soon(one.estimate.starts_at, now)}")
+    return Text(f"ends {times.soon(one.estimate.ends_at, now)}")
 
 
 def _name(environment: Environment) -> Text:

@@ -24,6 +24,17 @@ def ago(text: str | None, now: datetime) -> str:
     return f"{duration(seconds_since(text, now))} ago" if text else ""
 
 
+def between(start: str, end: str) -> float:
+    """Seconds."""
+    return (at(end) - at(start)).total_seconds()
+
+
+def soon(text: str, now: datetime) -> str:
+    """``in about 4 min``; what should have been already is ``soon``."""
+    seconds = (at(text) - now).total_seconds()
+    return f"in about {duration(seconds)}" if seconds >= 1 else "soon"
+
+
 def stopwatch(seconds: float) -> str:
     """``0:07``, ``12:40``, ``1:02:03``."""
     minutes, rest = divmod(int(seconds), 60)

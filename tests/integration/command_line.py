@@ -174,8 +174,10 @@ class FakeKedge:
     breaches: list[str] = field(default_factory=list)
     _answers: dict[str, deque[Answer]] = field(default_factory=lambda: defaultdict(deque))
 
-    def on(self, call: str, *answers: Answer) -> None:
-        """``call`` is ``GET /api/0/apps``."""
+    def on(self, call: str, *answers: Answer, only: bool = False) -> None:
+        """``call`` is ``GET /api/0/apps``. ``only``: instead of what was scripted before."""
+        if only:
+            self._answers[call].clear()
         self._answers[call].extend(answers)
 
     def calls(self, call: str) -> list[Asked]:

@@ -24,7 +24,7 @@ from tests.integration.test_cli_refusals import ASK, DEPLOY
 
 ONE = "GET /api/0/hello/deploys/3"
 LOG = f"{ONE}/log"
-LINE = "GET /api/0/hello/queue?env=staging"
+LINE = "GET /api/0/hello/queue?env=staging&limit="
 BEGUN = {**DEPLOY, "state": "running", "runner": "r1", "blockers": [], "position": None,
          "started_at": "2026-11-23T14:02:00.000Z"}  # fmt: skip
 FAILED = {**BEGUN, "state": "failed", "exit_code": 7, "ended_at": "2026-11-23T14:02:12.000Z",
@@ -37,7 +37,8 @@ ENDED = "event: end\ndata: failed\n\n"
 async def fake() -> AsyncIterator[FakeKedge]:
     async with fake_kedge() as made:
         made.on(ASK, says(DEPLOY, 201))
-        made.on(LINE, says({"items": [], "next": None}))
+        for limit in (1, 2):
+            made.on(f"{LINE}{limit}", says({"items": [], "next": None}))
         yield made
 
 
@@ -149,6 +150,32 @@ async def test_on_a_terminal_the_log_goes_by_above_one_line_that_lives(fake: Fak
     assert "\x1b[2J" not in running.screen
     assert "half a line" in running.text
     assert running.text.rstrip().endswith("exit code 7.")
+
+
+async def test_on_a_terminal_the_line_tells_how_long_it_usually_takes(fake: FakeKedge) -> None:
+    estimate = {"starts_at": "2026-11-23T14:02:00.000Z", "ends_at": "2026-11-23T14:03:30.000Z"}
+    fake.on(
+        f"{LINE}2",
+        says({"items": [{**DEPLOY, "estimate": {**estimate, "starts_at": "2999-01-01T00:00:00Z"}}]}),
+        only=True,
+    )
+    fake.on(f"{LINE}1", says({"items": [{**BEGUN, "estimate": estimate}], "next": None}), only=True)
+    fake.on(ONE, says(DEPLOY))
+    fake.on(LOG, hangs())
+    async with on_terminal(fake.url, "log", "-f", "hello#3") as running:
+        await running.shows("hello#3 waits, number 1 in line. Waiting for check ci. Begins in about")
+        fake.on(ONE, says(BEGUN))
+        await running.shows("of about 1:30")
+        running.interrupt()
+        assert await running.ends() == 130
+    assert len(fake.calls(f"{LINE}1")) == 1
+
+
+async def test_without_estimates_it_goes_on(fake: FakeKedge) -> None:
+    fake.on(f"{LINE}1", html(404), only=True)
+    fake.on(ONE, says(BEGUN), says(BEGUN), says(SUCCEEDED))
+    fake.on(LOG, streams(ENDED))
+    assert (await follow(fake)).code == 0
 
 
 async def test_without_colours(fake: FakeKedge) -> None:

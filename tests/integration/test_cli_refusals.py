@@ -155,6 +155,25 @@ async def test_acting(
     assert fake.asked[0].body == body
 
 
+async def test_the_line_with_estimates(fake: FakeKedge) -> None:
+    estimate = {"starts_at": "2026-11-23T14:02:00.000Z", "ends_at": "2999-01-01T00:00:00Z"}
+    running = {**DEPLOY, "number": 2, "state": "running", "blockers": [], "position": None, "estimate": estimate}
+    waits = {**DEPLOY, "estimate": {**estimate, "starts_at": "2999-01-01T00:00:00Z"}}
+    unknown = {**DEPLOY, "number": 4, "position": 2, "estimate": None}
+    fake.on("GET /api/0/hello/queue?env=staging", says({"items": [running, waits, unknown], "next": "abc"}))
+    done = await kedge(fake.url, "queue", "hello", "--env", "staging", "--no-json")
+    first, second, third = (line for line in done.out.splitlines() if "hello#" in line)
+    assert [word for word in ("staging", "hello#2", "ends in about", "running") if word not in first] == []
+    assert [word for word in ("hello#3", "begins in about", "Waiting for check ci.") if word not in second] == []
+    assert ("hello#4" in third, "–" in third, "There are more" in done.out) == (True, True, True)
+
+
+async def test_nothing_in_line(fake: FakeKedge) -> None:
+    fake.on("GET /api/0/hello/queue", says({"items": [], "next": None}))
+    assert (await kedge(fake.url, "queue", "hello", "--no-json")).out == "Nothing runs and nothing waits.\n"
+    assert (await kedge(fake.url, "queue", "hello")).json == {"items": [], "next": None}
+
+
 LOCK = {"who": "ana", "reason": "moving", "since": "2026-11-23T14:02:00.000Z", "until": None}
 
 
