@@ -1,7 +1,7 @@
 """What people do to deploys and environments: cancel, force, declare dead, lock, unlock."""
 
 from ghapp.core import sentences, states
-from ghapp.core.values import State
+from ghapp.core.values import Blocker, BlockerKind, State
 from ghapp.service import asking, lines, locking
 from ghapp.service.context import Context
 from ghapp.service.leases import checked
@@ -10,7 +10,7 @@ from ghapp.store import deploys, events, locks, places
 from ghapp.store.base import Tx
 from ghapp.store.deploys import Deploy
 
-__all__ = ["cancel", "declare_dead", "force", "held", "lock", "unlock"]
+__all__ = ["cancel", "declare_dead", "force", "held", "lock", "supersede", "unlock"]
 
 
 async def held(tx: Tx, deploy_id: int) -> Deploy:
@@ -27,7 +27,26 @@ async def cancel(tx: Tx, ctx: Context, deploy_id: int, who: str) -> Deploy:
 
     Raises Problem ``too_late`` if it has ended. Asked again it changes nothing.
     """
+    return await _cancel(tx, ctx, await held(tx, deploy_id), who, f"by {who}")
+
+
+async def supersede(tx: Tx, ctx: Context, deploy_id: int, by: Deploy) -> Deploy:
+    """A newer deploy of the same environment makes this one pointless: a cancel with a reason, recorded on both.
+
+    Raises Problem ``too_late`` if it has ended.
+    """
     deploy = await held(tx, deploy_id)
+    reason = sentences.superseded(by.name)
+    page = ctx.page(by.app, by.number)
+    blocker = Blocker(BlockerKind.SUPERSEDED, reason, url=page, since=ctx.now(), who=by.user)
+    after = await _cancel(tx, ctx, deploy, by.user, reason, blocker)
+    await events.record(tx, ctx.now(), "superseded", who=by.user, deploy=deploy.id, by=by.name)
+    await events.record(tx, ctx.now(), "supersedes", who=by.user, deploy=by.id, before=deploy.name)
+    return after
+
+
+async def _cancel(tx: Tx, ctx: Context, deploy: Deploy, who: str, reason: str, *blockers: Blocker) -> Deploy:
+    now = ctx.now()
     step = checked(states.Event.CANCEL, deploy)
     if step.to is State.CANCELLED:
         return await asking.end(
@@ -35,14 +54,14 @@ async def cancel(tx: Tx, ctx: Context, deploy_id: int, who: str) -> Deploy:
             ctx,
             deploy,
             State.CANCELLED,
-            reason=f"by {who}",
+            reason=reason,
             who=who,
+            blockers=blockers,
             lease_hash=None,
             cancel_requested_by=who,
-            cancel_requested_at=ctx.now(),
+            cancel_requested_at=now,
         )
     if deploy.cancel_requested_by is None:
-        now = ctx.now()
         await deploys.save(tx, deploy.id, cancel_requested_by=who, cancel_requested_at=now)
         await events.record(tx, now, "cancel_requested", who=who, deploy=deploy.id)
     return await deploys.get(tx, deploy.id) or deploy
