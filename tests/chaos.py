@@ -161,7 +161,8 @@ class Chaos:
         """What became of each deploy, from the database, GitHub, the log and the file outside."""
         executed = Counter((self.world.folder / "executed").read_text().split())
         rows = await self.world.rows(
-            "SELECT d.id, d.number, d.state, d.deployment_id, d.environment_id, d.asked_at, a.name AS app"
+            "SELECT d.id, d.number, d.state, d.deployment_id, d.environment_id, d.asked_at, d.started,"
+            " a.name AS app"
             " FROM deploys d JOIN apps a ON a.id = d.app_id"
         )
         return [
@@ -174,6 +175,7 @@ class Chaos:
                 order=(row["asked_at"], row["deployment_id"]),
                 deployment_id=row["deployment_id"],
                 executed=executed[f"{row['app']}#{row['number']}"],
+                never_began=row["state"] == "errored" and row["started"] == 0,
                 shown=tuple(self.world.shown(row["deployment_id"])),
                 log=await self._log(row["app"], row["number"]),
             )
@@ -202,11 +204,12 @@ async def main(options: argparse.Namespace, folder: Path) -> int:
         ended = await chaos.facts()
         wrong = verdict(ended, set(chaos.asked), [(row["deploy_id"], row["kind"]) for row in events])
         kinds = Counter(row["kind"] for row in events)
+        never = sum(one.never_began for one in ended)
     for line in wrong[:40]:
         say(f"WRONG: {line}")
     say(f"events: {dict(sorted(kinds.items()))}")
     say(
-        f"{len(ended)} deploys, {sum(one.executed for one in ended)} commands executed, {options.kills} kills, "
+        f"{len(ended)} deploys, {sum(one.executed for one in ended)} commands executed, {never} never began, {options.kills} kills, "
         f"{sum(len(one.log) for one in ended)} bytes of log, {time.monotonic() - began:.0f} s, "
         f"seed {options.seed}: {f'{len(wrong)} WRONG' if wrong else 'all right'}"
     )

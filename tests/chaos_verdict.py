@@ -12,7 +12,11 @@ OVER = {"succeeded", "failed", "errored", "cancelled", "rejected"}
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """One deploy as it ended. ``order`` is its place in the line by (asked_at, deployment id); ``executed`` counts
-    how often its command ran; ``shown`` are the states at GitHub, oldest first."""
+    how often its command ran; ``shown`` are the states at GitHub, oldest first.
+
+    ``never_began``: its runner was killed after it had been told to start it and before the command was executed.
+    What may have begun is never begun again (protocol rule 13): such a deploy must end as errored, executed by nobody.
+    """
 
     id: int
     name: str
@@ -22,6 +26,7 @@ class Ended:
     order: tuple[int, int]
     deployment_id: int
     executed: int
+    never_began: bool
     shown: tuple[str, ...]
     log: str
 
@@ -46,10 +51,10 @@ def _complete(deploys: Sequence[Ended], asked: set[int]) -> Iterator[str]:
 
 
 def _of_one(deploy: Ended) -> Iterator[str]:
-    expected = "failed" if deploy.number % 7 == 0 else "succeeded"
+    expected = "errored" if deploy.never_began else "failed" if deploy.number % 7 == 0 else "succeeded"
     if deploy.state != expected:
         yield f"{deploy.name} has {deploy.state}, not {expected}"
-    if deploy.executed != 1:
+    if deploy.executed != (0 if deploy.never_began else 1):
         yield f"{deploy.name} was executed {deploy.executed} times"
     final = [state for state in deploy.shown if state in LAST]
     told = [state for state in deploy.shown if state != "inactive"]
@@ -58,7 +63,7 @@ def _of_one(deploy: Ended) -> Iterator[str]:
     count = deploy.number * 37 % 200 + 20
     lines = [f"{deploy.name} line {number} of {count}" for number in range(1, count + 1)]
     said = [line for line in deploy.log.splitlines() if not line.startswith("[kedge] ")]
-    if said != lines:
+    if said != ([] if deploy.never_began else lines):
         yield f"{deploy.name} has a log of {len(said)} lines, not {len(lines)}"
 
 
