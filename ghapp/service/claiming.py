@@ -1,5 +1,6 @@
 """A runner asks for work (protocol rules 2, 5, 6)."""
 
+import itertools
 from dataclasses import dataclass, field
 
 from ghapp.core import sentences, states
@@ -9,9 +10,10 @@ from ghapp.core.values import STATUS_OF, Blocker, BlockerKind, Repository, State
 from ghapp.service import lines, measuring, statuses
 from ghapp.service.context import Context, Signals, lease_hash
 from ghapp.service.problems import Problem
-from ghapp.store import checks, deploys, events, places
+from ghapp.store import checks, deploys, events, places, waiting
 from ghapp.store.base import Conflict, Tx
 from ghapp.store.deploys import Deploy
+from ghapp.store.waiting import Head
 from ghapp.vcs.base import ProviderError, RepoToken
 
 #: A claim that no call confirms within this time is void; afterwards a lease lasts `LEASE_MS` from the last call.
@@ -19,6 +21,10 @@ CONFIRM_MS = 5_000
 LEASE_MS = 60_000
 #: How long to leave a deploy alone whose repository token could not be had.
 TOKEN_RETRY_MS = 15_000
+#: Deploys that are looked at together for one that a runner may take.
+CANDIDATES = 20
+#: Lines that are told at once of a runner that has come; the others hear of it by the slow net.
+TOLD_AT_ONCE = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +46,7 @@ class Wish:
     def granted_labels(self) -> tuple[str, ...]:
         return self.grant.labels_of(self.labels)
 
-    def takes(self, deploy: Deploy) -> bool:
+    def takes(self, deploy: lines.Claimable) -> bool:
         return lines.accepts(deploy, self.granted_labels, self.apps, self.grant)
 
 
@@ -72,7 +78,7 @@ async def claim(ctx: Context, wish: Wish) -> Claimed | None:
         now = ctx.now()
         if now >= deadline or ctx.stopping:
             return None
-        ready_at = await ctx.stores.main.read(lambda tx, now=now: deploys.next_ready_at(tx, now))  # type: ignore[misc]
+        ready_at = await ctx.stores.main.read(lambda tx, now=now: waiting.next_ready_at(tx, now))  # type: ignore[misc]
         await Signals.wait(woken, (min(deadline, ready_at or deadline) - now) / 1000)
 
 
@@ -87,7 +93,8 @@ async def _present(ctx: Context, wish: Wish) -> None:
         present = known and known.seen_at >= runner.seen_at - lines.RUNNER_SEEN_MS
         before = (known.labels, known.apps, known.grant) if known and present else None
         if before != (runner.labels, runner.apps, runner.grant):
-            for environment_id in await places.environments_with_line(tx):
+            first = await _acceptable(tx, ctx.now(), wish, most=TOLD_AT_ONCE)
+            for environment_id in sorted({one.environment_id for one in first}):
                 await places.hold_environment(tx, environment_id)
                 await lines.settle(tx, ctx, environment_id)
 
@@ -107,9 +114,7 @@ async def _repeated(ctx: Context, wish: Wish) -> Deploy | None:
 
 async def _take_first(ctx: Context, wish: Wish) -> Claimed | None:
     now = ctx.now()
-    for candidate in await ctx.stores.main.read(lambda tx: deploys.ready(tx, now)):
-        if not wish.takes(candidate):
-            continue
+    for candidate in await ctx.stores.main.read(lambda tx: _acceptable(tx, now, wish, most=CANDIDATES)):
         if await _token(ctx, candidate) is None:
             continue
         try:
@@ -121,10 +126,21 @@ async def _take_first(ctx: Context, wish: Wish) -> Claimed | None:
     return None
 
 
-async def take(tx: Tx, ctx: Context, candidate: Deploy, wish: Wish) -> Deploy | None:
+async def _acceptable(tx: Tx, now: int, wish: Wish, *, most: int) -> list[Head]:
+    """What the runner may take, longest waiting first."""
+    found: list[Head] = []
+    for skip in itertools.count(step=CANDIDATES):
+        heads = await waiting.heads(tx, now, limit=CANDIDATES, skip=skip)
+        found += [head for head in heads if wish.takes(head)]
+        if len(found) >= most or len(heads) < CANDIDATES:
+            break
+    return found[:most]
+
+
+async def take(tx: Tx, ctx: Context, candidate: Head, wish: Wish) -> Deploy | None:
     """Claim the deploy if it is still its turn; the same question that `start` will ask."""
     await places.hold_environment(tx, candidate.environment_id)
-    placed = await lines.places_in(tx, ctx, candidate.environment_id)
+    placed = await lines.front_of(tx, ctx, candidate.environment_id)
     deploy = next((one for one, place in placed if one.id == candidate.id and place.next), None)
     if deploy is None:
         await lines.settle(tx, ctx, candidate.environment_id)
@@ -158,7 +174,7 @@ async def take(tx: Tx, ctx: Context, candidate: Deploy, wish: Wish) -> Deploy | 
     return claimed
 
 
-async def _token(ctx: Context, deploy: Deploy) -> RepoToken | None:
+async def _token(ctx: Context, deploy: Head) -> RepoToken | None:
     """A token for the job; where none can be had, the deploy says why and is left alone for a while."""
     provider, repository = await ctx.stores.main.read(lambda tx: places.repository(tx, deploy.repository_id))
     try:
@@ -173,7 +189,7 @@ async def _token(ctx: Context, deploy: Deploy) -> RepoToken | None:
     return None
 
 
-async def _park(tx: Tx, ctx: Context, deploy: Deploy, blocker: Blocker) -> None:
+async def _park(tx: Tx, ctx: Context, deploy: Head, blocker: Blocker) -> None:
     await places.hold_environment(tx, deploy.environment_id)
     known = await deploys.get(tx, deploy.id)
     if known and known.state is State.QUEUED:

@@ -220,12 +220,11 @@ async def _check(tx: Tx, ctx: Context, provider: str, event: CheckEvent) -> bool
     await places.hold_repository(tx, repository_id)
     now = ctx.now()
     await checks.see(tx, repository_id, event.sha, event.check, now)
-    waiting = await deploys.of_sha(tx, repository_id, event.sha)
-    for environment_id in sorted({deploy.environment_id for deploy in waiting}):
+    for environment_id in sorted({one.environment_id for one in await deploys.of_sha(tx, repository_id, event.sha)}):
         await places.hold_environment(tx, environment_id)
-        for deploy in await deploys.waiting(tx, environment_id):
-            if deploy.sha == event.sha and deploy.repository_id == repository_id and deploy.ready_at:
-                await deploys.save(tx, deploy.id, ready_at=now)
+    for deploy in await deploys.of_sha(tx, repository_id, event.sha):
+        if deploy.state is State.QUEUED and deploy.ready_at:
+            await deploys.save(tx, deploy.id, ready_at=now)
     return True
 
 

@@ -1,13 +1,17 @@
 """The line of an environment, brought up to date in the transaction that changes anything about it."""
 
 import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 from ghapp.core import line, sentences
 from ghapp.core.actors import ANYTHING, Grant
-from ghapp.core.values import Blocker, BlockerKind
+from ghapp.core.values import Blocker, BlockerKind, Door, Lock, RolledBack, State
 from ghapp.service import statuses
 from ghapp.service.context import Context
-from ghapp.store import deploys, locks, places
+from ghapp.store import deploys, locks, places, releases
+from ghapp.store import waiting as stored
 from ghapp.store.base import Tx
 from ghapp.store.deploys import Deploy
 from ghapp.store.places import Runner
@@ -16,6 +20,9 @@ from ghapp.store.places import Runner
 RUNNER_SEEN_MS = 60_000
 #: The slow net: whatever a deploy waits for, it is looked at again after this time.
 SLOW_NET_MS = 60_000
+#: So many at the front of a line are brought up to date whenever it changes: when the head leaves, everybody waits for
+#: another one. Those further back hear of it when they come near, or by the slow net; who looks sees it as it is.
+FRONT = 30
 
 
 def slow_net(now: int) -> int:
@@ -23,11 +30,26 @@ def slow_net(now: int) -> int:
     return now + SLOW_NET_MS + random.randint(-SLOW_NET_MS // 6, SLOW_NET_MS // 6)  # noqa: S311
 
 
+class Claimable(Protocol):
+    """What tells who may claim a deploy."""
+
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+    @property
+    def app(self) -> str: ...
+    @property
+    def environment(self) -> str: ...
+    @property
+    def repository(self) -> str: ...
+    @property
+    def defined_in(self) -> str: ...
+
+
 def accepts(
-    deploy: Deploy, labels: tuple[str, ...], apps: tuple[str, ...] | None, grant: Grant = ANYTHING
+    deploy: Claimable, labels: tuple[str, ...], apps: tuple[str, ...] | None, grant: Grant = ANYTHING
 ) -> bool:
     """May a runner with these labels and apps take the deploy, with a token that grants so much?"""
-    if not set(deploy.config.runner) <= set(labels):
+    if not set(deploy.labels) <= set(labels):
         return False
     if grant.environments is not None and deploy.environment not in grant.environments:
         return False
@@ -35,7 +57,7 @@ def accepts(
     return wished and (grant.apps is None or _named(deploy, grant.apps))
 
 
-def _named(deploy: Deploy, apps: tuple[str, ...]) -> bool:
+def _named(deploy: Claimable, apps: tuple[str, ...]) -> bool:
     """Is it one of the apps? What a repository defines itself must be named by its ``owner/repo``: anybody who may
     push there could give it the name of another app."""
     names = {name.casefold() for name in apps}
@@ -44,7 +66,7 @@ def _named(deploy: Deploy, apps: tuple[str, ...]) -> bool:
 
 
 def ready_blocker(deploy: Deploy, runners: list[Runner], now: int, *, counted: bool = False) -> Blocker:
-    """Why a deploy whose turn it is does not run: nothing but a runner is missing. ``counted`` as in `places_in`."""
+    """Why a deploy whose turn it is does not run: nothing but a runner is missing. ``counted`` as in `arranged`."""
     seen = max((one.seen_at for one in runners if accepts(deploy, one.labels, one.apps, one.grant)), default=None)
     if seen is not None and seen >= now - RUNNER_SEEN_MS:
         return Blocker(BlockerKind.RUNNER, sentences.ready())
@@ -60,29 +82,83 @@ def own_blockers(deploy: Deploy, runners: list[Runner], now: int, *, counted: bo
     return (*deploy.own_blockers, runner)
 
 
-async def places_in(
-    tx: Tx, ctx: Context, environment_id: int, *, counted: bool = False
-) -> list[tuple[Deploy, line.Place]]:
-    """The waiting deploys of an environment in order, each with its place. ``counted``: for somebody who reads it
-    now, so that the blockers say for how long instead of since when."""
-    now = ctx.now()
-    waiting = {deploy.id: deploy for deploy in await deploys.waiting(tx, environment_id)}
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What decides about a line besides those who wait in it."""
+
+    active: Deploy | None
+    locks: Sequence[Lock]
+    rolled_back: RolledBack | None
+    runners: list[Runner]
+
+
+#: A waiting deploy and where it stands.
+Placed = tuple[Deploy, line.Place]
+
+
+def arranged(waiting: Iterable[Deploy], around: Around, now: int, *, counted: bool = False) -> list[Placed]:
+    """Waiting deploys in order, each with its place. ``counted``: for somebody who reads it now, so that the blockers
+    say for how long instead of since when."""
+    known = {deploy.id: deploy for deploy in waiting}
+    found = line.arrange(
+        (_waiting(deploy, own_blockers(deploy, around.runners, now, counted=counted)) for deploy in known.values()),
+        _active(around.active) if around.active else None,
+        around.locks,
+        around.rolled_back,
+    )
+    return [(known[place.id], place) for place in found]
+
+
+async def places_in(tx: Tx, ctx: Context, environment_id: int, *, counted: bool = False) -> list[Placed]:
+    """The whole line of an environment. ``counted`` as in `arranged`."""
+    waiting = await stored.line(tx, environment_id)
+    return arranged(waiting, await _around(tx, ctx, environment_id), ctx.now(), counted=counted) if waiting else []
+
+
+async def front_of(
+    tx: Tx, ctx: Context, environment_id: int, also: Sequence[int] = (), *, counted: bool = False
+) -> list[Placed]:
+    """The `FRONT` of the line, or as much as it takes to know whose turn it is; and the deploys of those ids that
+    wait further back, whose positions are not right then."""
+    waiting = await stored.line(tx, environment_id, FRONT)
     if not waiting:
         return []
-    runners = await places.runners(tx)
-    active = await deploys.active(tx, environment_id)
-    arranged = line.arrange(
-        (_waiting(deploy, own_blockers(deploy, runners, now, counted=counted)) for deploy in waiting.values()),
-        _active(active) if active else None,
-        await locks.on(tx, environment_id, now),
+    around = await _around(tx, ctx, environment_id)
+    placed = arranged(waiting, around, ctx.now(), counted=counted)
+    if len(waiting) < FRONT:
+        return placed
+    if not (around.active or any(place.next for _, place in placed)) and _may_pass_further_back(around, waiting):
+        return await places_in(tx, ctx, environment_id, counted=counted)
+    ids = set(also) - {deploy.id for deploy in waiting}
+    behind = [one for one in await deploys.several(tx, list(ids)) if one.state is State.QUEUED] if ids else []
+    return arranged([*waiting, *behind], around, ctx.now(), counted=counted) if behind else placed
+
+
+def _may_pass_further_back(around: Around, waiting: Sequence[Deploy]) -> bool:
+    """Nobody at the front can go. Only who is forced passes a lock, and those are at the very front."""
+    return not around.locks or waiting[-1].front_at is not None
+
+
+async def _around(tx: Tx, ctx: Context, environment_id: int) -> Around:
+    return Around(
+        await deploys.active(tx, environment_id),
+        await locks.on(tx, environment_id, ctx.now()),
+        await releases.rolled_back(tx, environment_id),
+        await places.runners(tx),
     )
-    return [(waiting[place.id], place) for place in arranged]
 
 
-async def settle(tx: Tx, ctx: Context, environment_id: int) -> None:
-    """Give every waiting deploy its blockers, let the one whose turn it is be claimed, and owe the statuses."""
+async def settle(tx: Tx, ctx: Context, environment_id: int, *also: int, whole: bool = False) -> None:
+    """Give waiting deploys their blockers, let the one whose turn it is be claimed, and owe the statuses.
+
+    That is for the front of the line, and for the deploys of the ids in ``also``; or for the ``whole`` line.
+    """
+    if whole:
+        placed = await places_in(tx, ctx, environment_id)
+    else:
+        placed = await front_of(tx, ctx, environment_id, also)
     now = ctx.now()
-    for deploy, place in await places_in(tx, ctx, environment_id):
+    for deploy, place in placed:
         ready_at = (deploy.ready_at or now) if place.next else None
         alone = place.next and {blocker.kind for blocker in place.blockers} == {BlockerKind.CHECKS}
         checks_until = (deploy.checks_until or now + deploy.config.checks_timeout_s * 1000) if alone else None
@@ -107,6 +183,7 @@ def _waiting(deploy: Deploy, own: tuple[Blocker, ...]) -> line.Waiting:
         forced_by=deploy.forced_by,
         own=own,
         registering=_registering(deploy) if deploy.registering else None,
+        automatic=deploy.door == Door.AUTOMATIC,
     )
 
 

@@ -66,7 +66,7 @@ async def lock(
     kind = "locked" if before is None else "lock_changed" if before.who == lock.who else "lock_taken_over"
     await _record(tx, ctx, kind, now_held, who=lock.who, before=before.who if before else None)
     for one in covered:
-        await lines.settle(tx, ctx, one)
+        await lines.settle(tx, ctx, one, whole=True)
     return before
 
 
@@ -88,7 +88,7 @@ async def unlock(
         await locks.drop(tx, app_id, environment_id)
         await _record(tx, ctx, "unlocked", lock, who=who)
     for one in covered:
-        await lines.settle(tx, ctx, one)
+        await lines.settle(tx, ctx, one, whole=True)
     return lock is not None
 
 
@@ -111,7 +111,7 @@ async def expire(tx: Tx, ctx: Context, app_id: int | None, environment_id: int |
     covered = await places.hold_covered(tx, app_id, environment_id)
     if await _release_ended(tx, ctx, app_id, environment_id):
         for one in covered:
-            await lines.settle(tx, ctx, one)
+            await lines.settle(tx, ctx, one, whole=True)
 
 
 async def tell_ending(tx: Tx, ctx: Context) -> None:

@@ -95,5 +95,5 @@ async def bind(tx: Tx, ctx: Context, request: str, registered: Registered) -> bo
     bound = await deploys.get(tx, deploy.id) or deploy
     if bound.state.terminal:
         await statuses.want(tx, ctx, bound, asking.ended_status(ctx, bound))
-    await lines.settle(tx, ctx, deploy.environment_id)
+    await lines.settle(tx, ctx, deploy.environment_id, deploy.id)
     return True

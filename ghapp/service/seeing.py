@@ -1,15 +1,18 @@
 """What the API and the pages show: read in one transaction, so that it is true of one moment."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ghapp.core import sentences
 from ghapp.core.actors import EVERYBODY, Actor
-from ghapp.core.values import Lock, State
+from ghapp.core.line import Place
+from ghapp.core.values import Lock, RolledBack, State
 from ghapp.service import lines
 from ghapp.service.context import Context
 from ghapp.service.problems import Problem
-from ghapp.store import deploys, events, locks, places
+from ghapp.store import deploys, events, locks, places, releases
+from ghapp.store import history as pages
+from ghapp.store import waiting as stored
 from ghapp.store.base import Tx
 from ghapp.store.deploys import Deploy
 from ghapp.store.events import Recorded
@@ -34,6 +37,7 @@ class SeenEnvironment:
     active: Deploy | None = None
     queue: tuple[Seen, ...] = ()
     locks: tuple[Lock, ...] = ()
+    rolled_back: RolledBack | None = None
 
     @property
     def busy(self) -> bool:
@@ -59,12 +63,15 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class _Around:
-    """What is read once however many environments are shown: all of them, those with a line, whether any lock is."""
+class _Found:
+    """What is read once however many environments are shown, by the environment's id."""
 
     environments: list[Environment]
-    with_line: frozenset[int]
-    locked: bool
+    live: Mapping[int, Deploy]
+    active: Mapping[int, Deploy]
+    queues: Mapping[int, list[Seen]]
+    locks: list[Lock]
+    rolled_back: Mapping[int, RolledBack]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,34 +89,36 @@ async def apps(tx: Tx, ctx: Context, reader: Actor = EVERYBODY) -> list[SeenApp]
     """Every app of the config, and those no longer in it of which something still runs or waits; of these what the
     reader sees."""
     rows = {row.name: row for row in await places.apps(tx)}
-    around = await _around(tx, ctx)
-    found = []
+    names = await places.repository_names(tx)
+    found = await _find(tx, ctx, await places.environments(tx))
+    shown = []
     for name in dict.fromkeys([*ctx.apps.configs, *rows]):
         if not reader.sees(name):
             continue
-        one = _seen_by(reader, await _app(tx, ctx, name, rows.get(name), around))
+        one = _seen_by(reader, _app(ctx, name, rows.get(name), names, found))
         if name in ctx.apps.configs or any(environment.busy for environment in one.environments):
-            found.append(one)
-    return found
+            shown.append(one)
+    return shown
 
 
 async def app(tx: Tx, ctx: Context, name: str, reader: Actor = EVERYBODY) -> SeenApp:
     """One app, also one that only history knows. Raises Problem ``not_found`` with the nearest names."""
     row = await known_app(tx, ctx, name)
-    return _seen_by(reader, await _app(tx, ctx, name, row, await _around(tx, ctx)))
+    found = await _find(tx, ctx, await places.environments_of(tx, name))
+    return _seen_by(reader, _app(ctx, name, row, await places.repository_names(tx), found))
 
 
 async def deploy(tx: Tx, ctx: Context, app: str, number: int, reader: Actor = EVERYBODY) -> Seen:
     """Raises Problem ``not_found``: for the app with the nearest names, for the number with the newest; ``forbidden``
     for one that the reader does not see."""
-    row = await known_app(tx, ctx, app)
+    await known_app(tx, ctx, app)
     found = await deploys.by_number(tx, app, number)
     if found is None:
-        newest = await deploys.history(tx, row.id, environment_ids=await _ids(tx, row), limit=1) if row else []
+        newest = await pages.page(tx, [one.id for one in await places.environments_of(tx, app)], limit=1)
         hint = f"Its newest is {newest[0].name}." if newest else f"{app} has not been deployed yet."
         raise Problem("not_found", f"{app} has no deploy {number}.", hint=hint)
     check_sees(reader, app, found.environment)
-    return await _now(tx, ctx, found)
+    return (await _now(tx, ctx, [found]))[0]
 
 
 def check_sees(reader: Actor, app: str, environment: str) -> None:
@@ -124,19 +133,16 @@ async def timeline(tx: Tx, deploy: Deploy) -> list[Recorded]:
 
 async def history(tx: Tx, ctx: Context, app: str, wanted: Filter, reader: Actor = EVERYBODY) -> Page:
     """Raises Problem as `environments_of` does."""
-    row = await known_app(tx, ctx, app)
-    found = await deploys.history(
+    await known_app(tx, ctx, app)
+    found = await pages.page(
         tx,
-        row.id,
-        environment_ids=[one.id for one in await environments_of(tx, ctx, app, wanted.environment, reader)],
+        [one.id for one in await environments_of(tx, ctx, app, wanted.environment, reader)],
         state=wanted.state.value if wanted.state else None,
         user=wanted.user,
         before=wanted.before,
         limit=wanted.limit + 1,
     )
-    shown = found[: wanted.limit]
-    waiting = await _waiting(tx, ctx, {one.environment_id for one in shown if one.state is State.QUEUED})
-    items = tuple(waiting.get(one.id, Seen(one)) for one in shown)
+    items = await _now(tx, ctx, found[: wanted.limit])
     return Page(items, items[-1].deploy.id if len(found) > wanted.limit else None)
 
 
@@ -158,7 +164,7 @@ async def environments_of(
 ) -> list[Environment]:
     """All environments that an app has or had and the reader sees, or the one of a name or alias. Raises Problem
     ``not_found`` with the nearest names, ``forbidden`` for one that the reader does not see."""
-    known = [one for one in await places.environments(tx) if one.app == app]
+    known = await places.environments_of(tx, app)
     if wanted is None:
         return [one for one in known if reader.sees(app, one.name)]
     config = ctx.apps.configs.get(app)
@@ -173,61 +179,85 @@ async def environments_of(
     return found[:1]
 
 
-async def _ids(tx: Tx, app: App) -> list[int]:
-    return [one.id for one in await places.environments(tx) if one.app_id == app.id]
+async def _find(tx: Tx, ctx: Context, environments: list[Environment]) -> _Found:
+    ids = [one.id for one in environments]
+    active = await deploys.active_in(tx, ids)
+    held_by = await locks.every(tx, ctx.now())
+    rolled_back = await releases.all_rolled_back(tx)
+    runners = await places.runners(tx)
+    waiting: dict[int, list[Deploy]] = {}
+    for deploy in await stored.lines(tx, ids):
+        waiting.setdefault(deploy.environment_id, []).append(deploy)
+    queues = {}
+    for one in environments:
+        if line := waiting.get(one.id):
+            holding = [lock for lock in held_by if _holds(lock, one)]
+            around = lines.Around(active.get(one.id), holding, rolled_back.get(one.id), runners)
+            queues[one.id] = [_seen(*placed) for placed in lines.arranged(line, around, ctx.now(), counted=True)]
+    return _Found(environments, await deploys.live_in(tx, ids), active, queues, held_by, rolled_back)
 
 
-async def _around(tx: Tx, ctx: Context) -> _Around:
-    environments = await places.environments(tx)
-    return _Around(
-        environments, frozenset(await places.environments_with_line(tx)), bool(await locks.every(tx, ctx.now()))
-    )
+def _holds(lock: Lock, environment: Environment) -> bool:
+    return lock.app in {None, environment.app} and lock.environment in {None, environment.name}
 
 
-async def _app(tx: Tx, ctx: Context, name: str, row: App | None, around: _Around) -> SeenApp:
+def _app(ctx: Context, name: str, row: App | None, repositories: Mapping[int, str], found: _Found) -> SeenApp:
     config = ctx.apps.configs.get(name)
-    rows = {one.name: one for one in around.environments if row and one.app_id == row.id}
+    rows = {one.name: one for one in found.environments if row and one.app_id == row.id}
     seen = []
     for environment in config.environments if config else ():
         known = rows.pop(environment.name, None)
-        seen.append(await _environment(tx, ctx, environment.name, environment.aliases, known, around))
+        seen.append(_environment(environment.name, environment.aliases, known, found))
     for known in rows.values():
-        one = await _environment(tx, ctx, known.name, (), known, around)
+        one = _environment(known.name, (), known, found)
         if config is None or one.busy:
             seen.append(one)
     repository = config.repository if config else None
     if row and row.repository_id is not None:
-        repository = (await places.repository(tx, row.repository_id))[1].full_name
+        repository = repositories[row.repository_id]
     return SeenApp(name, config.via if config else None, repository, tuple(seen))
 
 
-async def _environment(
-    tx: Tx, ctx: Context, name: str, aliases: tuple[str, ...], row: Environment | None, around: _Around
-) -> SeenEnvironment:
+def _environment(name: str, aliases: tuple[str, ...], row: Environment | None, found: _Found) -> SeenEnvironment:
     if row is None:
         return SeenEnvironment(name, aliases)
     return SeenEnvironment(
         name,
         aliases,
-        live=await deploys.live(tx, row.id),
-        active=await deploys.active(tx, row.id),
-        queue=tuple(await line(tx, ctx, row.id)) if row.id in around.with_line else (),
-        locks=tuple(await locks.on(tx, row.id, ctx.now())) if around.locked else (),
+        live=found.live.get(row.id),
+        active=found.active.get(row.id),
+        queue=tuple(found.queues.get(row.id, ())),
+        locks=tuple(lock for lock in found.locks if _holds(lock, row)),
+        rolled_back=found.rolled_back.get(row.id),
     )
 
 
+def _seen(deploy: Deploy, place: Place) -> Seen:
+    """The blockers are those of this moment: what was last saved does not know that a runner fell silent, or for how
+    long."""
+    return Seen(replace(deploy, blockers=place.blockers), place.position)
+
+
 async def line(tx: Tx, ctx: Context, environment_id: int) -> list[Seen]:
-    """The line of an environment in order. The blockers are those of this moment: what was last saved does not
-    know that a runner fell silent, or for how long."""
-    placed = await lines.places_in(tx, ctx, environment_id, counted=True)
-    return [Seen(replace(one, blockers=place.blockers), place.position) for one, place in placed]
+    """The line of an environment in order."""
+    return [_seen(*placed) for placed in await lines.places_in(tx, ctx, environment_id, counted=True)]
 
 
-async def _waiting(tx: Tx, ctx: Context, environment_ids: Iterable[int]) -> dict[int, Seen]:
-    return {one.deploy.id: one for each in environment_ids for one in await line(tx, ctx, each)}
+async def front(tx: Tx, ctx: Context, environment_id: int) -> list[Seen]:
+    """The first of the line (`lines.FRONT`)."""
+    return [_seen(*placed) for placed in await lines.front_of(tx, ctx, environment_id, counted=True)]
 
 
-async def _now(tx: Tx, ctx: Context, deploy: Deploy) -> Seen:
-    if deploy.state is not State.QUEUED:
-        return Seen(deploy)
-    return (await _waiting(tx, ctx, [deploy.environment_id])).get(deploy.id, Seen(deploy))
+async def _now(tx: Tx, ctx: Context, shown: Sequence[Deploy]) -> tuple[Seen, ...]:
+    """The deploys, those that wait with their place in line."""
+    waiting: dict[int, list[int]] = {}
+    for one in shown:
+        if one.state is State.QUEUED:
+            waiting.setdefault(one.environment_id, []).append(one.id)
+    seen: dict[int, Seen] = {}
+    for environment_id, ids in waiting.items():
+        positions = await stored.positions(tx, environment_id, ids)
+        for one, place in await lines.front_of(tx, ctx, environment_id, ids, counted=True):
+            if one.id in positions:
+                seen[one.id] = _seen(one, replace(place, position=positions[one.id]))
+    return tuple(seen.get(one.id, Seen(one)) for one in shown)

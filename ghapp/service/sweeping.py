@@ -10,7 +10,7 @@ from ghapp.core.values import BlockerKind, State
 from ghapp.service import acting, asking, lines, locking, tokens
 from ghapp.service.context import Context
 from ghapp.service.leases import facts_of
-from ghapp.store import checks, deploys, events, inbox, locks, outbox, places
+from ghapp.store import checks, deploys, events, inbox, locks, outbox, places, waiting
 from ghapp.store.base import Tx
 
 log = structlog.get_logger(__name__)
@@ -72,7 +72,7 @@ async def time_out_checks(ctx: Context) -> None:
     now = ctx.now()
     if now < ctx.started_at + GRACE_MS:
         return
-    for deploy in await ctx.stores.main.read(lambda tx: deploys.checks_timed_out(tx, now)):
+    for deploy in await ctx.stores.main.read(lambda tx: waiting.checks_timed_out(tx, now)):
         await ctx.decide(lambda tx, one=deploy.id: _time_out_checks(tx, ctx, one))  # type: ignore[misc]
 
 
@@ -90,11 +90,11 @@ async def _time_out_checks(tx: Tx, ctx: Context, deploy_id: int) -> None:
 
 async def cast_slow_net(ctx: Context) -> None:
     """Bring every line up to date: an event may have been lost, a runner may have come or gone."""
-    for environment_id in await ctx.stores.main.read(places.environments_with_line):
+    for environment_id in await ctx.stores.main.read(waiting.environments):
 
         async def work(tx: Tx, environment_id: int = environment_id) -> None:
             await places.hold_environment(tx, environment_id)
-            await lines.settle(tx, ctx, environment_id)
+            await lines.settle(tx, ctx, environment_id, whole=True)
 
         await ctx.decide(work)
 

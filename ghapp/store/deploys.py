@@ -82,6 +82,11 @@ class Deploy:
         """``app#number``, as people say it."""
         return f"{self.app}#{self.number}"
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What a runner must have to claim it."""
+        return self.config.runner
+
 
 _JSON = {
     "config": EnvironmentConfig,
@@ -92,14 +97,16 @@ _JSON = {
 _NAMES = frozenset(each.name for each in fields(Deploy))
 _COLUMNS = _NAMES - {"app", "environment", "repository", "via"}
 
-_SELECT = """
+#: Of every deploy; what follows may refer to it as ``d``.
+SELECT = """
 SELECT d.*, a.name AS app, e.name AS environment, r.full_name AS repository, r.provider AS via
 FROM deploys d JOIN apps a ON a.id = d.app_id JOIN environments e ON e.id = d.environment_id
 JOIN repositories r ON r.id = d.repository_id
 """
 
 
-def _deploy(row: Row) -> Deploy:
+def from_row(row: Row) -> Deploy:
+    """Of what ``SELECT`` gives."""
     values: dict[str, Any] = {name: row[name] for name in _NAMES}
     for name, kind in _JSON.items():
         values[name] = msgspec.json.decode(values[name], type=kind)
@@ -120,33 +127,38 @@ def _encoded(changes: dict[str, object]) -> dict[str, object]:
 
 
 async def get(tx: Tx, deploy_id: int) -> Deploy | None:
-    row = await tx.one(_SELECT + "WHERE d.id = :id", id=deploy_id)
-    return _deploy(row) if row else None
+    row = await tx.one(SELECT + "WHERE d.id = :id", id=deploy_id)
+    return from_row(row) if row else None
+
+
+async def several(tx: Tx, deploy_ids: Sequence[int]) -> list[Deploy]:
+    """In no order."""
+    return [from_row(row) for row in await tx.all(SELECT + "WHERE d.id = ANY(:ids)", ids=list(deploy_ids))]
 
 
 async def by_number(tx: Tx, app: str, number: int) -> Deploy | None:
-    row = await tx.one(_SELECT + "WHERE a.name = :app AND d.number = :number", app=app, number=number)
-    return _deploy(row) if row else None
+    row = await tx.one(SELECT + "WHERE a.name = :app AND d.number = :number", app=app, number=number)
+    return from_row(row) if row else None
 
 
 async def by_deployment(tx: Tx, repository_id: int, deployment_id: int) -> Deploy | None:
     row = await tx.one(
-        _SELECT + "WHERE d.repository_id = :repository_id AND d.deployment_id = :deployment_id",
+        SELECT + "WHERE d.repository_id = :repository_id AND d.deployment_id = :deployment_id",
         repository_id=repository_id,
         deployment_id=deployment_id,
     )
-    return _deploy(row) if row else None
+    return from_row(row) if row else None
 
 
 async def by_request(tx: Tx, request: str) -> Deploy | None:
-    row = await tx.one(_SELECT + "WHERE d.request = :request", request=request)
-    return _deploy(row) if row else None
+    row = await tx.one(SELECT + "WHERE d.request = :request", request=request)
+    return from_row(row) if row else None
 
 
 async def by_claim(tx: Tx, claim_id: str) -> Deploy | None:
     """The deploy that this claim id was once given, whether or not the lease still lives."""
-    row = await tx.one(_SELECT + "JOIN claims c ON c.deploy_id = d.id WHERE c.claim_id = :id", id=claim_id)
-    return _deploy(row) if row else None
+    row = await tx.one(SELECT + "JOIN claims c ON c.deploy_id = d.id WHERE c.claim_id = :id", id=claim_id)
+    return from_row(row) if row else None
 
 
 async def insert(tx: Tx, **values: object) -> int:
@@ -174,109 +186,73 @@ async def save(tx: Tx, deploy_id: int, **changes: object) -> None:
     await tx.run(f"UPDATE deploys SET {sets} WHERE id = :id", id=deploy_id, **_encoded(changes))
 
 
-async def waiting(tx: Tx, environment_id: int) -> list[Deploy]:
-    """The queued deploys of an environment, in no order."""
-    rows = await tx.all(_SELECT + "WHERE d.environment_id = :id AND d.state = 'queued'", id=environment_id)
-    return [_deploy(row) for row in rows]
-
-
 async def active(tx: Tx, environment_id: int) -> Deploy | None:
     """The deploy that is claimed or running there: at most one."""
     row = await tx.one(
-        _SELECT + "WHERE d.environment_id = :id AND d.state IN ('claimed', 'running')", id=environment_id
+        SELECT + "WHERE d.environment_id = :id AND d.state IN ('claimed', 'running')", id=environment_id
     )
-    return _deploy(row) if row else None
+    return from_row(row) if row else None
 
 
 async def live(tx: Tx, environment_id: int) -> Deploy | None:
     """What is live there: the last *finished* success whose task is deploy or rollback."""
     row = await tx.one(
-        _SELECT
+        SELECT
         + """WHERE d.environment_id = :id AND d.state = 'succeeded' AND d.task IN ('deploy', 'rollback')
              ORDER BY d.ended_at DESC, d.id DESC LIMIT 1""",
         id=environment_id,
     )
-    return _deploy(row) if row else None
+    return from_row(row) if row else None
 
 
-async def ready(tx: Tx, now: int) -> list[Deploy]:
-    """Those that are next in their environment and may be claimed, longest waiting first: one per line at most."""
+async def active_in(tx: Tx, environment_ids: Sequence[int]) -> dict[int, Deploy]:
+    """What is claimed or running, by environment."""
     rows = await tx.all(
-        _SELECT
-        + """WHERE d.state = 'queued' AND d.ready_at <= :now
-             ORDER BY d.front_at IS NULL, COALESCE(d.front_at, d.asked_at), d.deployment_id IS NULL,
-             d.deployment_id, d.id""",
-        now=now,
+        SELECT + "WHERE d.environment_id = ANY(:ids) AND d.state IN ('claimed', 'running')", ids=list(environment_ids)
     )
-    return [_deploy(row) for row in rows]
+    return {row["environment_id"]: from_row(row) for row in rows}
 
 
-async def next_ready_at(tx: Tx, now: int) -> int | None:
-    """When the next one becomes ready that is not yet."""
-    row = await tx.one("SELECT MIN(ready_at) AS at FROM deploys WHERE state = 'queued' AND ready_at > :now", now=now)
-    return row["at"] if row else None
+async def live_in(tx: Tx, environment_ids: Sequence[int]) -> dict[int, Deploy]:
+    """What is live, by environment."""
+    rows = await tx.all(
+        SELECT
+        + """WHERE e.id = ANY(:ids) AND d.id = (
+               SELECT l.id FROM deploys l WHERE l.environment_id = e.id AND l.state = 'succeeded'
+               AND l.task IN ('deploy', 'rollback') ORDER BY l.ended_at DESC, l.id DESC LIMIT 1)""",
+        ids=list(environment_ids),
+    )
+    return {row["environment_id"]: from_row(row) for row in rows}
 
 
 async def of_sha(tx: Tx, repository_id: int, sha: str) -> list[Deploy]:
     """The deploys of a sha that have not ended."""
     rows = await tx.all(
-        _SELECT
+        SELECT
         + """WHERE d.repository_id = :repository_id AND d.sha = :sha
                      AND d.state IN ('queued', 'claimed', 'running')""",
         repository_id=repository_id,
         sha=sha,
     )
-    return [_deploy(row) for row in rows]
+    return [from_row(row) for row in rows]
 
 
 async def leases_ended(tx: Tx, now: int) -> list[Deploy]:
     """Claimed or running, not heard of within their lease, not yet marked lost."""
     rows = await tx.all(
-        _SELECT + "WHERE d.state IN ('claimed', 'running') AND d.lease_until <= :now AND d.lost_since IS NULL", now=now
+        SELECT + "WHERE d.state IN ('claimed', 'running') AND d.lease_until <= :now AND d.lost_since IS NULL", now=now
     )
-    return [_deploy(row) for row in rows]
-
-
-async def checks_timed_out(tx: Tx, now: int) -> list[Deploy]:
-    """Queued deploys of which checks have been the only blocker for their ``checks_timeout``, and that no runner
-    is to look at again now."""
-    rows = await tx.all(_SELECT + "WHERE d.state = 'queued' AND d.checks_until <= :now AND d.ready_at > :now", now=now)
-    return [_deploy(row) for row in rows]
+    return [from_row(row) for row in rows]
 
 
 async def shown_as_success(tx: Tx, environment_id: int, before: int) -> list[Deploy]:
     """Deploys that ended before that time and that the provider still shows as successful there."""
     rows = await tx.all(
-        _SELECT + "WHERE d.environment_id = :id AND d.shown_state = 'success' AND d.ended_at < :before",
+        SELECT + "WHERE d.environment_id = :id AND d.shown_state = 'success' AND d.ended_at < :before",
         id=environment_id,
         before=before,
     )
-    return [_deploy(row) for row in rows]
-
-
-async def history(
-    tx: Tx,
-    app_id: int,
-    *,
-    environment_ids: Sequence[int],
-    state: str | None = None,
-    user: str | None = None,
-    before: int | None = None,
-    limit: int = 50,
-) -> list[Deploy]:
-    """Deploys of an app's environments, newest first, from below the id ``before``."""
-    conditions = "d.app_id = :app_id AND d.environment_id = ANY(:environment_ids)"
-    given: dict[str, object] = {"app_id": app_id, "environment_ids": list(environment_ids), "limit": limit}
-    for condition, name, value in (
-        ("d.state = :state", "state", state),
-        ('d."user" = :user', "user", user),
-        ("d.id < :before", "before", before),
-    ):
-        if value is not None:
-            conditions += f" AND {condition}"
-            given[name] = value
-    rows = await tx.all(_SELECT + f"WHERE {conditions} ORDER BY d.id DESC LIMIT :limit", **given)
-    return [_deploy(row) for row in rows]
+    return [from_row(row) for row in rows]
 
 
 async def remember_claim(tx: Tx, claim_id: str, deploy_id: int, at: int) -> None:

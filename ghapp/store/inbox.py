@@ -35,7 +35,9 @@ async def store(tx: Tx, guid: str, event: str, body: bytes, now: int) -> bool:
 async def due(tx: Tx, now: int, limit: int) -> list[Delivery]:
     """Deliveries to work on, in the order they came in."""
     rows = await tx.all(
-        "SELECT * FROM deliveries WHERE state = 'waiting' AND next_at <= :now ORDER BY id LIMIT :limit",
+        """SELECT * FROM deliveries WHERE id IN (
+             SELECT id FROM deliveries WHERE state = 'waiting' AND next_at <= :now ORDER BY id LIMIT :limit)
+           ORDER BY id""",
         now=now,
         limit=limit,
     )

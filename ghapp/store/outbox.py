@@ -108,12 +108,15 @@ async def answered(tx: Tx, repository_id: int, deployment_id: int) -> bool:
 
 async def due(tx: Tx, now: int, limit: int) -> list[Notice]:
     """What is to be delivered now, final states first."""
-    rows = await tx.all(
-        """SELECT * FROM notices WHERE state = 'waiting' AND next_at <= :now
-           ORDER BY final DESC, next_at, id LIMIT :limit""",
-        now=now,
-        limit=limit,
-    )
+    rows: list[Row] = []
+    for final in (1, 0):
+        rows += await tx.all(
+            """SELECT * FROM notices WHERE state = 'waiting' AND final = :final AND next_at <= :now
+               ORDER BY next_at, id LIMIT :limit""",
+            final=final,
+            now=now,
+            limit=limit - len(rows),
+        )
     return [_notice(row) for row in rows]
 
 

@@ -92,10 +92,14 @@ async def environments(tx: Tx) -> list[Environment]:
     return [Environment(**row) for row in rows]
 
 
-async def environments_with_line(tx: Tx) -> list[int]:
-    """Environments in which something waits, in id order."""
-    rows = await tx.all("SELECT DISTINCT environment_id AS id FROM deploys WHERE state = 'queued' ORDER BY 1")
-    return [row["id"] for row in rows]
+async def environments_of(tx: Tx, app: str) -> list[Environment]:
+    """All that an app has or had."""
+    rows = await tx.all(
+        """SELECT e.id, e.app_id, a.name AS app, e.name FROM apps a JOIN environments e ON e.app_id = a.id
+           WHERE a.name = :app ORDER BY e.id""",
+        app=app,
+    )
+    return [Environment(**row) for row in rows]
 
 
 async def hold_environment(tx: Tx, environment_id: int) -> None:
@@ -154,6 +158,10 @@ async def repository(tx: Tx, repository_id: int) -> tuple[str, Repository]:
     """The provider's name and the repository."""
     row = _required(await tx.one("SELECT * FROM repositories WHERE id = :id", id=repository_id))
     return row["provider"], Repository(row["provider_id"], row["full_name"], row["clone_url"], row["default_branch"])
+
+
+async def repository_names(tx: Tx) -> dict[int, str]:
+    return {row["id"]: row["full_name"] for row in await tx.all("SELECT id, full_name FROM repositories")}
 
 
 async def repository_by_provider_id(tx: Tx, provider: str, provider_id: int) -> int | None:

@@ -22,6 +22,9 @@ CREATE TABLE environments (
   id {id},
   app_id BIGINT NOT NULL REFERENCES apps (id),
   name TEXT NOT NULL,
+  rolled_back_from BIGINT,            -- id of the deploy that was live; while set, automatic deploys wait
+  rolled_back_by TEXT,
+  rolled_back_at BIGINT,
   UNIQUE (app_id, name)
 );
 
@@ -90,7 +93,13 @@ CREATE TABLE deploys (
 );
 CREATE UNIQUE INDEX deploys_deployment ON deploys (repository_id, deployment_id) WHERE deployment_id IS NOT NULL;
 CREATE UNIQUE INDEX deploys_active ON deploys (environment_id) WHERE state IN ('claimed', 'running');
-CREATE INDEX deploys_line ON deploys (environment_id, asked_at) WHERE state = 'queued';
+-- In the order in which it is their turn: 4611686018427387904 comes after all deployment ids.
+CREATE INDEX deploys_line ON deploys (
+  environment_id, (front_at IS NULL), COALESCE(front_at, asked_at), COALESCE(deployment_id, 4611686018427387904), id
+) WHERE state = 'queued';
+CREATE INDEX deploys_heads ON deploys (
+  (front_at IS NULL), COALESCE(front_at, asked_at), COALESCE(deployment_id, 4611686018427387904), id, ready_at
+) WHERE state = 'queued' AND ready_at IS NOT NULL;
 CREATE INDEX deploys_ready ON deploys (ready_at) WHERE state = 'queued' AND ready_at IS NOT NULL;
 CREATE INDEX deploys_leased ON deploys (lease_until) WHERE state IN ('claimed', 'running');
 CREATE INDEX deploys_checks_until ON deploys (checks_until) WHERE state = 'queued' AND checks_until IS NOT NULL;
@@ -98,7 +107,11 @@ CREATE INDEX deploys_of_sha ON deploys (repository_id, sha) WHERE state IN ('que
 CREATE INDEX deploys_durations ON deploys (environment_id, task, ended_at) WHERE state = 'succeeded';
 CREATE INDEX deploys_live ON deploys (environment_id, ended_at) WHERE state = 'succeeded' AND task IN ('deploy', 'rollback');
 CREATE INDEX deploys_shown_success ON deploys (environment_id) WHERE shown_state = 'success';
+-- One for each set of conditions that a page of the history may have.
 CREATE INDEX deploys_history ON deploys (environment_id, id);
+CREATE INDEX deploys_history_state ON deploys (environment_id, state, id);
+CREATE INDEX deploys_history_user ON deploys (environment_id, "user", id);
+CREATE INDEX deploys_history_user_state ON deploys (environment_id, "user", state, id);
 CREATE INDEX deploys_by_sha ON deploys (app_id, sha);
 
 -- A claim id is remembered for as long as a runner might repeat it.
@@ -189,6 +202,7 @@ CREATE TABLE deliveries (
 );
 CREATE INDEX deliveries_waiting ON deliveries (next_at, id) WHERE state = 'waiting';
 CREATE INDEX deliveries_old ON deliveries (received_at);
+CREATE INDEX deliveries_bodies ON deliveries (received_at) WHERE body IS NOT NULL;
 
 -- The outbox: what the outside world shall be told.
 CREATE TABLE notices (
@@ -208,6 +222,9 @@ CREATE TABLE notices (
   problem TEXT
 );
 CREATE INDEX notices_waiting ON notices (next_at) WHERE state = 'waiting';
+CREATE INDEX notices_due ON notices (final, next_at, id) WHERE state = 'waiting';
+CREATE INDEX notices_old ON notices (created_at);
+CREATE INDEX notices_without_deploy ON notices (repository_id, deployment_id) WHERE deploy_id IS NULL;
 CREATE UNIQUE INDEX notices_one_wanted ON notices (deploy_id, channel) WHERE state = 'waiting' AND deploy_id IS NOT NULL;
 CREATE INDEX notices_of_deploy ON notices (deploy_id, id);
 
