@@ -26,13 +26,16 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 #: What its own handlers let in (signed deliveries, the runner's tokens), or everybody may see.
 _OPEN = frozenset({"/healthz", "/readyz", "/static", "/api/0/openapi.json"})
 _OPEN_BELOW = ("/webhooks/", "/api/0/runner/")
-#: Reads that themselves leave out, or refuse, what a narrowed token does not cover. Every other is closed to one.
+#: Reads that themselves leave out, or refuse, what a narrowed token does not cover. Any other is closed to one that
+#: is not for all of the app in the path, or without one for everything.
 _NARROWED = frozenset(
     {
         "/",
         "/{app}",
         "/{app}/deploys/{number}",
         "/api/0/apps",
+        "/api/0/audit",
+        "/api/0/events",
         "/api/0/{app}",
         "/api/0/{app}/deploys",
         "/api/0/{app}/deploys/{number}",
@@ -186,7 +189,7 @@ async def _actor(request: web.Request, session: Session) -> Actor:
     if request.path == "/login":
         return NOBODY
     if settings.anonymous_read and request.method in _SAFE_METHODS:
-        return NOBODY
+        return EVERYBODY
     raise Problem("unauthorized", "A token is needed: Authorization: Bearer TOKEN.")
 
 
@@ -198,7 +201,7 @@ def _check_token(request: web.Request) -> None:
         raise Problem("forbidden", sentences.small_token("read"))
     app = request.match_info.get("app")
     covered = app is None or actor.apps is None or app in actor.apps
-    if reads and actor.narrowed and request.match_info.http_exception is None:
+    if reads and request.match_info.http_exception is None and not actor.covers(app):
         covered = covered and _route(request) in _NARROWED
     if not covered:
         raise Problem("forbidden", sentences.not_covered(actor.apps, actor.environments))

@@ -23,7 +23,7 @@ def take(rate: Rate, full_at: float, now: int) -> tuple[float, int]:
     capacity_ms = rate.burst * one_ms
     # A clock that was set back must not close the bucket for as long as it was set back.
     taken = min(max(full_at, now), now + capacity_ms) + one_ms
-    excess_ms = taken - now - capacity_ms
+    excess_ms = round(taken - now - capacity_ms, 6)  # what is less is the error of the arithmetic
     if excess_ms > 0:
         return full_at, max(1, math.ceil(excess_ms / 1000))
     return taken, 0

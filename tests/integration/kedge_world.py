@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from ghapp.api import routes as api_routes
+from ghapp.api import runner as runner_api
 from ghapp.api import streaming
 from ghapp.api.auth import authenticate
 from ghapp.api.common import CONTEXT, SETTINGS, errors
@@ -191,7 +192,7 @@ async def world(stores: Stores, **changes: object) -> AsyncIterator[World]:
     app[CONTEXT], app[SETTINGS] = ctx, chosen
     app.on_response_prepare.append(secure)
     app.on_shutdown.append(streaming.stop_following)
-    app.add_routes([*api_routes.routes(), *web_routes.routes()])
+    app.add_routes([*runner_api.routes(), *api_routes.routes(), *web_routes.routes()])
     client = TestClient(TestServer(app))
     await client.start_server()
     try:

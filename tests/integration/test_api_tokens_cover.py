@@ -1,0 +1,155 @@
+"""What tokens are for: scopes, apps and environments, on SQLite and PostgreSQL."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from ghapp.store.stores import Stores
+from tests.integration.kedge_world import ADMIN_TOKEN, NOON, World, world
+from tests.integration.token_calls import RUNNER, call, claim, listed, make, pushing
+
+
+@pytest.fixture
+async def kedge(stores: Stores) -> AsyncIterator[World]:
+    async with pushing(stores) as made:
+        yield made
+
+
+READS = ("/api/0/apps", "/api/0/shop", "/api/0/shop/deploys", "/api/0/shop/deploys/1", "/api/0/shop/deploys/1/log")
+WALK = [
+    *(("GET", path, "read", 200) for path in (*READS, "/", "/shop", "/shop/deploys/1")),
+    ("POST", "/api/0/shop/deploys/1/cancel", "deploy", 200),
+    ("POST", "/shop/deploys/1/cancel", "deploy", 303),
+    ("POST", "/api/0/shop/deploys/1/declare-dead", "admin", 409),
+    ("PUT", "/api/0/shop/locks/production", "lock", 201),
+    ("PUT", "/api/0/locks", "admin", 201),
+    ("GET", "/api/0/tokens", "admin", 200),
+    ("POST", "/api/0/tokens", "admin", 201),
+    ("DELETE", "/api/0/tokens/1", "admin", 204),
+]
+BODIES = {
+    "/api/0/tokens": {"name": "x", "owner": "bob", "scopes": ["read"]},
+    "/api/0/shop/locks/production": {"reason": "why"},
+    "/api/0/locks": {"reason": "why"},
+}
+
+
+@pytest.mark.parametrize("scope", ["read", "deploy", "lock", "admin", "runner"])
+async def test_every_scope_opens_what_it_is_for_and_nothing_else(kedge: World, scope: str) -> None:
+    for method, path, needed, status in WALK:
+        await kedge.ask()
+        await make(kedge, "read", name="other")
+        given = await make(kedge, scope)
+        body = BODIES.get(path) if method != "GET" else None
+        target = path.replace("/1", f"/{kedge.now[0] // 1000 - NOON // 1000}") if "deploys" in path else path
+        answer = await call(kedge, method, target, given["token"], body)
+        may = scope == needed or (scope == "admin" and needed != "runner")
+        assert answer.status == (status if may else 403), (scope, method, path, await answer.text())
+        if not may and path.startswith("/api/"):
+            assert (await answer.json())["error"]["code"] == "forbidden"
+        await call(kedge, "DELETE", "/api/0/shop/locks/production")
+        await call(kedge, "DELETE", "/api/0/locks")
+
+
+async def test_a_runner_s_token_claims_and_no_other_does(kedge: World) -> None:
+    for scope in ("read", "deploy", "lock", "admin"):
+        given = await make(kedge, scope)
+        answer = await claim(kedge, given["token"])
+        assert answer.status == 403 and "scope runner" in await answer.text()
+    assert (await claim(kedge, (await make(kedge, "runner"))["token"])).status == 204
+    assert (await claim(kedge, RUNNER)).status == 204
+    assert (await claim(kedge, ADMIN_TOKEN)).status == 401
+
+
+async def test_one_acts_as_the_owner_whatever_a_header_says(kedge: World) -> None:
+    await kedge.ask()
+    given = await make(kedge, "deploy", "read")
+    headers = {"Authorization": f"Bearer {given['token']}", "X-User": "eve", "From": "eve", "X-Forwarded-User": "eve"}
+    async with kedge.client.post("/api/0/shop/deploys/1/cancel", headers=headers) as answer:
+        assert (await answer.json())["reason"] == "by ana"
+
+
+async def test_reads_are_open_where_everybody_may_read_and_nothing_else_is(stores: Stores) -> None:
+    async with world(stores, anonymous_read=True) as kedge:
+        await kedge.ask()
+        narrowed = await make(kedge, "deploy", apps=["blog"])
+        for token in ("", narrowed["token"]):
+            for path in READS:
+                assert (await call(kedge, "GET", path, token)).status == 200
+        for method in ("GET", "POST"):
+            assert (await call(kedge, method, "/api/0/tokens", "")).status == 401
+        assert (await call(kedge, "DELETE", "/api/0/tokens/1", "")).status == 401
+        assert (await call(kedge, "GET", "/api/0/tokens", narrowed["token"])).status == 403
+
+
+async def test_a_token_for_one_app_sees_no_other(kedge: World) -> None:
+    await kedge.ask()
+    await kedge.ask(app="blog")
+    given = await make(kedge, "read", "deploy", apps=["blog"])
+    apps = await (await call(kedge, "GET", "/api/0/apps", given["token"])).json()
+    assert [app["name"] for app in apps["items"]] == ["blog"]
+    page = await (await call(kedge, "GET", "/", given["token"])).text()
+    assert "/blog" in page and "shop" not in page
+    for path in (*READS[1:], "/shop", "/shop/deploys/1", "/api/0/nowhere"):
+        answer = await call(kedge, "GET", path, given["token"])
+        assert answer.status == 403 and "only for blog" in await answer.text(), path
+    for action in ("cancel", "retry", "force"):
+        answer = await call(kedge, "POST", f"/api/0/shop/deploys/1/{action}", given["token"])
+        assert answer.status == 403 and "only for blog" in await answer.text(), action
+    for path in ("/api/0/blog", "/api/0/blog/deploys/1", "/api/0/blog/deploys", "/blog"):
+        assert (await call(kedge, "GET", path, given["token"])).status == 200, path
+    assert (await call(kedge, "POST", "/api/0/blog/deploys/1/cancel", given["token"])).status == 200
+
+
+async def test_a_token_for_one_environment_sees_no_other(kedge: World) -> None:
+    await kedge.ask(environment="production")
+    await kedge.ask(environment="staging")
+    given = await make(kedge, "read", "deploy", environments=["staging"])
+    shop = await (await call(kedge, "GET", "/api/0/shop", given["token"])).json()
+    assert [one["name"] for one in shop["environments"]] == ["staging"]
+    history = await (await call(kedge, "GET", "/api/0/shop/deploys", given["token"])).json()
+    assert [one["number"] for one in history["items"]] == [2]
+    allowed = ("?env=stg", "/2", "/2/log")
+    for rest, status in (
+        *((one, 200) for one in allowed),
+        *((one, 403) for one in ("?env=production", "/1", "/1/log")),
+    ):
+        assert (await call(kedge, "GET", f"/api/0/shop/deploys{rest}", given["token"])).status == status, rest
+    assert (await call(kedge, "GET", "/shop/deploys/1", given["token"])).status == 403
+    assert (await call(kedge, "POST", "/api/0/shop/deploys/1/cancel", given["token"])).status == 403
+    assert (await call(kedge, "POST", "/api/0/shop/deploys/2/cancel", given["token"])).status == 200
+
+
+@pytest.mark.parametrize("narrowed", [{"apps": ["blog"]}, {"environments": ["staging"]}])
+async def test_no_read_tells_a_narrowed_token_of_what_it_does_not_cover(
+    kedge: World, narrowed: dict[str, list[str]]
+) -> None:
+    """Every GET of the route table, whoever adds one."""
+    await kedge.running(ref="told-to-nobody")
+    await kedge.ask(ref="told-to-nobody")
+    await kedge.ask(app="blog")
+    given = await make(kedge, "read", **narrowed)
+    resources = {route.resource.canonical for route in kedge.client.app.router.routes() if route.resource}
+    walked = 0
+    for path in sorted(resources - {"/static", "/api/0/events"}):
+        if "{id}" in path:
+            continue
+        target = path.format(app="shop", number=1, env="production", sha="a" * 40)
+        answer = await call(kedge, "GET", target, given["token"])
+        assert answer.status < 500, target
+        walked += answer.status == 200
+        text = await answer.text()
+        assert "told-to-nobody" not in text and "shop#1" not in text, target
+    assert walked >= 2
+
+
+async def test_a_narrowed_admin_makes_no_tokens_and_locks_nothing_wider(kedge: World) -> None:
+    for narrowed in ({"apps": ["shop"]}, {"environments": ["staging"]}):
+        given = await make(kedge, "admin", **narrowed)
+        body = {"name": "wide", "owner": "eve", "scopes": ["admin"]}
+        for method in ("GET", "POST"):
+            answer = await call(kedge, method, "/api/0/tokens", given["token"], body if method == "POST" else None)
+            assert answer.status == 403
+        answer = await call(kedge, "PUT", "/api/0/locks", given["token"], {"reason": "why"})
+        assert answer.status == 403
+    assert len(await listed(kedge)) == 2
