@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ghapp.core import durations, sentences
-from ghapp.core.actors import Actor
+from ghapp.core.actors import EVERYBODY, Actor
 from ghapp.core.config import AppConfig, EnvironmentConfig
 from ghapp.core.values import Lock, State
 from ghapp.service import locking, permits, seeing
@@ -92,11 +92,15 @@ async def unlock(ctx: Context, actor: Actor, app: str | None, environment: str |
         raise Problem("not_found", f"There is no lock on {scope.name}.", hint=wider or None)
 
 
-async def listed(tx: Tx, ctx: Context, app: str | None = None, environment: str | None = None) -> list[Lock]:
-    """The locks that hold an environment, anything of an app, or anything; oldest first. Raises Problem
-    ``not_found`` with the nearest names."""
+async def listed(
+    tx: Tx, ctx: Context, app: str | None = None, environment: str | None = None, reader: Actor = EVERYBODY
+) -> list[Lock]:
+    """The locks that hold an environment, anything of an app, or anything, as far as the reader sees it; oldest first.
+    Raises Problem ``not_found`` with the nearest names, ``forbidden``."""
     scope = await _scope(tx, ctx, app, environment)
-    found = await locks.every(tx, ctx.now())
+    if scope.app and scope.environment:
+        seeing.check_sees(reader, scope.app.name, scope.environment.name)
+    found = [one for one in await locks.every(tx, ctx.now()) if not one.app or reader.sees(one.app, one.environment)]
     if scope.app:
         found = [one for one in found if one.app in {None, scope.app.name}]
     if scope.environment:

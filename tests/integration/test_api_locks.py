@@ -429,3 +429,19 @@ async def test_parameters_that_are_not_taken(kedge: World) -> None:
         error = (await call(kedge, method, "/shop/locks/production?force=1", 422))["error"]
         assert error["field"] == "force"
     assert await listed(kedge) == [("shop", "production")]
+
+
+async def test_who_sees_a_part_sees_its_locks(kedge: World) -> None:
+    for path in ("/shop/locks/production", "/shop/locks/staging", "/blog/locks", "/locks"):
+        await put(kedge, path)
+
+    async def seen(reader: Actor, app: str | None = None, environment: str | None = None) -> list[str | None]:
+        found = await kedge.ctx.stores.main.read(lambda tx: holding.listed(tx, kedge.ctx, app, environment, reader))
+        return [one.environment or one.app for one in found]
+
+    staging = actor("ana", "read", environments=("staging",))
+    assert await seen(staging) == ["staging", "blog", None]
+    assert await seen(staging, "shop", "staging") == ["staging", None]
+    assert await seen(actor("ana", "read", apps=("blog",))) == ["blog", None]
+    with pytest.raises(Problem, match="staging"):
+        await seen(staging, "shop", "production")
