@@ -24,7 +24,7 @@ AGAIN_AFTER_S = (0.5, 1.0, 2.0)
 _PASSING = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
 
 T = TypeVar("T")
-Values = Mapping[str, str | None]
+Values = Mapping[str, str | bool | None]
 
 
 class _Refusal(msgspec.Struct):
@@ -55,7 +55,7 @@ class Client:
     def url(self) -> str:
         return self._access.url
 
-    def get(self, path: str, query: Values | None = None) -> bytes:
+    def get(self, path: str, query: Mapping[str, str | None] | None = None) -> bytes:
         """The body of the answer."""
         return self._call("GET", path, query=query)
 
@@ -85,7 +85,7 @@ class Client:
         method: str,
         path: str,
         *,
-        query: Values | None = None,
+        query: Mapping[str, str | None] | None = None,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> bytes:

@@ -17,7 +17,7 @@ from ghapp.cli.terminal import Kit
 def deploy(arguments: argparse.Namespace, kit: Kit) -> int:
     """Ask for one."""
     names = ("env", "ref", "sha", "task", "force")
-    asked = {**{name: getattr(arguments, name) for name in names}, "wait": _wait(arguments)}
+    asked = {**{name: getattr(arguments, name) for name in names}, "wait": arguments.wait}
     return _make(arguments, kit, arguments.app, path(arguments.app, "deploy"), asked)
 
 
@@ -30,7 +30,7 @@ def retry(arguments: argparse.Namespace, kit: Kit) -> int:
 def rollback(arguments: argparse.Namespace, kit: Kit) -> int:
     """Back to what was live before."""
     to = None if arguments.to is None else str(arguments.to)
-    asked = {"env": arguments.env, "to": to, "force": arguments.force, "wait": _wait(arguments)}
+    asked = {"env": arguments.env, "to": to, "force": arguments.force, "wait": arguments.wait}
     return _make(arguments, kit, arguments.app, path(arguments.app, "rollback"), asked)
 
 
@@ -83,10 +83,6 @@ def _make(arguments: argparse.Namespace, kit: Kit, app: str, where: str, asked: 
     if kit.terminal.asked_for_json:
         kit.terminal.result(kit.client.get(path(ended.app, "deploys", ended.number)), list)
     return code
-
-
-def _wait(arguments: argparse.Namespace) -> str:
-    return "true" if arguments.wait else "false"
 
 
 def _next(made: Deploy) -> Text:

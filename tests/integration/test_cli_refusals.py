@@ -105,7 +105,7 @@ async def test_asking_sends_what_was_given(fake: FakeKedge) -> None:
         "sha": "a1b2c3d",
         "task": "migrate",
         "force": "all",
-        "wait": "true",
+        "wait": True,
     }
 
 
@@ -128,9 +128,9 @@ async def test_another_command_is_another_key(fake: FakeKedge) -> None:
 @pytest.mark.parametrize(
     ("words", "call", "body", "answer", "shown"),
     [
-        (["rollback", "hello", "--env", "staging"], "POST /api/0/hello/rollback", {"env": "staging", "wait": "true"},
+        (["rollback", "hello", "--env", "staging"], "POST /api/0/hello/rollback", {"env": "staging", "wait": True},
          says(DEPLOY, 201), "hello#3 queued"),
-        (["rollback", "hello", "--to", "2", "--no-wait"], "POST /api/0/hello/rollback", {"to": "2", "wait": "false"},
+        (["rollback", "hello", "--to", "2", "--no-wait"], "POST /api/0/hello/rollback", {"to": "2", "wait": False},
          says(DEPLOY, 201), "hello#3 queued"),
         (["resume", "hello", "--env", "staging"], "POST /api/0/hello/resume", {"env": "staging"},
          says({"name": "staging"}), "flow again"),
