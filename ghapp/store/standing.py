@@ -24,7 +24,10 @@ async def every(tx: Tx) -> list[Standing]:
         """SELECT environment_id, COUNT(*) AS waiting, MIN(asked_at) AS oldest_at FROM deploys
            WHERE state = 'queued' GROUP BY environment_id"""
     )
-    active = await tx.all("SELECT environment_id, state FROM deploys WHERE state IN ('claimed', 'running')")
+    active = await tx.all(
+        """SELECT d.environment_id, d.state FROM environments e JOIN deploys d ON d.environment_id = e.id
+           AND d.state IN ('claimed', 'running')"""
+    )
     waiting = {row["environment_id"]: (row["waiting"], row["oldest_at"]) for row in lines}
     states = {row["environment_id"]: row["state"] for row in active}
     return [

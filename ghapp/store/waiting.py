@@ -48,9 +48,7 @@ async def line(tx: Tx, environment_id: int, most: int | None = None) -> list[Dep
 
 async def lines(tx: Tx, environment_ids: Sequence[int]) -> list[Deploy]:
     """The queued deploys of environments, in no order."""
-    rows = await tx.all(
-        SELECT + "WHERE d.environment_id = ANY(:ids) AND d.state = 'queued'", ids=list(environment_ids)
-    )
+    rows = await tx.all(SELECT + "WHERE d.environment_id = ANY(:ids) AND d.state = 'queued'", ids=list(environment_ids))
     return [from_row(row) for row in rows]
 
 
@@ -79,12 +77,12 @@ async def environments(tx: Tx) -> list[int]:
 async def heads(tx: Tx, now: int, *, limit: int, skip: int = 0) -> list[Head]:
     """Those that are next in their environment and may be claimed, longest waiting first: one per line at most."""
     rows = await tx.all(
-        f"""SELECT d.id, d.environment_id, d.repository_id, a.name AS app, e.name AS environment,
-              r.full_name AS repository, d.defined_in, d.config
+        f"""SELECT h.id, h.environment_id, h.repository_id, a.name AS app, e.name AS environment,
+              r.full_name AS repository, h.defined_in, h.config
             FROM (SELECT * FROM deploys d WHERE d.state = 'queued' AND d.ready_at IS NOT NULL AND d.ready_at <= :now
-                  ORDER BY {_ORDER} LIMIT :limit OFFSET :skip) AS d
-            JOIN apps a ON a.id = d.app_id JOIN environments e ON e.id = d.environment_id
-            JOIN repositories r ON r.id = d.repository_id ORDER BY {_ORDER}""",
+                  ORDER BY {_ORDER} LIMIT :limit OFFSET :skip) AS h
+            JOIN apps a ON a.id = h.app_id JOIN environments e ON e.id = h.environment_id
+            JOIN repositories r ON r.id = h.repository_id ORDER BY {_ORDER.replace("d.", "h.")}""",
         now=now,
         limit=limit,
         skip=skip,
