@@ -209,7 +209,8 @@ async def main(options: argparse.Namespace, folder: Path) -> int:
         say(f"WRONG: {line}")
     say(f"events: {dict(sorted(kinds.items()))}")
     say(
-        f"{len(ended)} deploys, {sum(one.executed for one in ended)} commands executed, {never} never began, {options.kills} kills, "
+        f"{len(ended)} deploys, {sum(one.executed for one in ended)} commands executed, {never} never began, "
+        f"{options.kills} kills, "
         f"{sum(len(one.log) for one in ended)} bytes of log, {time.monotonic() - began:.0f} s, "
         f"seed {options.seed}: {f'{len(wrong)} WRONG' if wrong else 'all right'}"
     )

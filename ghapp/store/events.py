@@ -21,7 +21,7 @@ class Origin:
 
 
 #: Set by whoever takes a request in. What is recorded meanwhile carries it.
-ORIGIN: ContextVar[Origin] = ContextVar("origin", default=Origin())
+ORIGIN: ContextVar[Origin] = ContextVar("origin", default=Origin())  # noqa: B039  frozen
 
 
 @dataclass(frozen=True, slots=True)

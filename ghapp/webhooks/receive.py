@@ -20,13 +20,9 @@ def signed_by(body: bytes, signature: str, secrets: Iterable[str]) -> bool:
 
     https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries
     """
-    matches = [
-        hmac.compare_digest(
-            b"sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest().encode(), signature.encode(errors="surrogateescape")
-        )
-        for secret in secrets
-    ]
-    return any(matches)
+    given = signature.encode(errors="surrogateescape")
+    digests = [hmac.new(secret.encode(), body, hashlib.sha256).hexdigest() for secret in secrets]
+    return any([hmac.compare_digest(f"sha256={digest}".encode(), given) for digest in digests])
 
 
 async def receive(request: web.Request) -> web.Response:

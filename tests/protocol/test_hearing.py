@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ghapp.core.values import DESCRIPTION_LIMIT, Repository
+from ghapp.core.values import DESCRIPTION_LIMIT, Door, Repository
 from ghapp.service import asking
 from ghapp.store import deploys, places
 from ghapp.store.deploys import Deploy
@@ -293,7 +293,7 @@ async def test_asking_twice_with_one_request_is_a_conflict_of_the_store(rig: Rig
             request=deploy.request,
             config=deploy.config,
             repository_id=deploy.repository_id,
-            door=asking.Door.GITHUB,
+            door=Door.GITHUB,
             task="deploy",
             ref="main",
             sha=SHA,
