@@ -11,9 +11,9 @@ import structlog
 from aiohttp import web
 
 from ghapp.api import routes as api_routes
-from ghapp.api import runner as runner_api
 from ghapp.api.auth import authenticate
 from ghapp.api.common import BODY_LIMIT, CONTEXT, SETTINGS, errors, wire_version
+from ghapp.api.observing import observe
 from ghapp.api.streaming import stop_following
 from ghapp.config import Settings, read_apps, unmet
 from ghapp.service import outgoing, reload, sweeping
@@ -29,6 +29,8 @@ from ghapp.webhooks import receive, work
 
 log = structlog.get_logger(__name__)
 
+#: From the outside in.
+MIDDLEWARES = (observe, wire_version, errors, refusals, authenticate)
 #: For requests under way; long polls are answered at once.
 SHUTDOWN_S = 5.0
 
@@ -76,12 +78,14 @@ def _workers(settings: Settings, ctx: Context) -> list[tuple[str, Coroutine[None
 
 def build(settings: Settings) -> web.Application:
     """The application, ready to be served; nothing is opened before it starts."""
-    app = web.Application(middlewares=[wire_version, errors, refusals, authenticate], client_max_size=BODY_LIMIT * 2)
+    app = web.Application(middlewares=MIDDLEWARES, client_max_size=BODY_LIMIT * 2)
     app[SETTINGS] = settings
     app.on_response_prepare.append(secure)
     app.cleanup_ctx.append(partial(_context, settings))
     app.on_shutdown.extend([_answer_long_polls, stop_following])
-    app.add_routes([*receive.routes(), *runner_api.routes(), *api_routes.routes(), *web_routes.routes()])
+    app.add_routes(receive.routes())
+    api_routes.install(app)
+    app.add_routes(web_routes.routes())
     return app
 
 

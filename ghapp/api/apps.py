@@ -3,25 +3,42 @@
 from aiohttp import web
 
 from ghapp.api import shapes
-from ghapp.api.auth import READER
-from ghapp.api.common import CONTEXT, json_response
+from ghapp.api.common import CONTEXT, READER, json_response
+from ghapp.api.params import NoParams
+from ghapp.api.routing import Route
 from ghapp.service import seeing
 
 
-async def list_apps(request: web.Request) -> web.Response:
+async def list_apps(request: web.Request, _: NoParams) -> web.Response:
     ctx = request.app[CONTEXT]
     found = await ctx.stores.main.read(lambda tx: seeing.apps(tx, ctx, request[READER]))
     problem = ctx.apps.problem
     return json_response(shapes.AppPage([shapes.app(ctx.url, one, problem) for one in found], None, problem))
 
 
-async def get_app(request: web.Request) -> web.Response:
+async def get_app(request: web.Request, _: NoParams) -> web.Response:
     ctx = request.app[CONTEXT]
     found = await ctx.stores.main.read(lambda tx: seeing.app(tx, ctx, request.match_info["app"], request[READER]))
     return json_response(shapes.app(ctx.url, found, ctx.apps.problem))
 
 
 ROUTES = (
-    web.get("/api/0/apps", list_apps),
-    web.get("/api/0/{app}", get_app),
+    Route(
+        method="GET",
+        path="/api/0/apps",
+        handler=list_apps,
+        summary="Every app, with what is live, what runs, what waits and why, what is locked.",
+        takes=NoParams,
+        answers={200: shapes.AppPage},
+        narrowed=True,
+    ),
+    Route(
+        method="GET",
+        path="/api/0/{app}",
+        handler=get_app,
+        summary="One app.",
+        takes=NoParams,
+        answers={200: shapes.App},
+        narrowed=True,
+    ),
 )

@@ -5,12 +5,15 @@ import hmac
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote
 
 from aiohttp import web
 from itsdangerous import BadData, URLSafeTimedSerializer
 
-from ghapp.api.common import CONTEXT, SETTINGS, Handler, bearer
+from ghapp.api.common import ACTOR, CLAIMANT, CONTEXT, READER, SETTINGS, Handler, bearer
+from ghapp.api.params import form
+from ghapp.api.routing import RUNNER_PATH, Route, route_of
 from ghapp.config import Settings
 from ghapp.core import sentences
 from ghapp.core.actors import ADMIN, ANYTHING, EVERYBODY, NOBODY, Actor, Grant
@@ -23,25 +26,11 @@ CSRF_HEADER = "X-CSRF-Token"
 CSRF_FIELD = "csrf"
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-#: What its own handlers let in (signed deliveries, the runner's tokens), or everybody may see.
-_OPEN = frozenset({"/healthz", "/readyz", "/static", "/api/0/openapi.json"})
-_OPEN_BELOW = ("/webhooks/", "/api/0/runner/")
-#: Reads that themselves leave out, or refuse, what a narrowed token does not cover. Any other is closed to one that
-#: is not for all of the app in the path, or without one for everything.
-_NARROWED = frozenset(
-    {
-        "/",
-        "/{app}",
-        "/{app}/deploys/{number}",
-        "/api/0/apps",
-        "/api/0/audit",
-        "/api/0/events",
-        "/api/0/{app}",
-        "/api/0/{app}/deploys",
-        "/api/0/{app}/deploys/{number}",
-        "/api/0/{app}/deploys/{number}/log",
-    }
-)
+#: What is no row of the table and open: signed deliveries, what everybody may see, and paths that are none, where a
+#: runner shall not take it for a refusal.
+_OPEN = ("/webhooks/", "/static", RUNNER_PATH)
+#: Pages that themselves leave out, or refuse, what a narrowed token does not cover. Every other is closed to one.
+_NARROWED = frozenset({"/", "/{app}", "/{app}/deploys/{number}"})
 
 _RUNNER_HINT = "A runner's KEDGE_RUNNER_TOKEN is the app's own, or a token with the scope runner."
 
@@ -56,22 +45,31 @@ class Session:
     token: int | None = None
 
 
-ACTOR: web.RequestKey[Actor] = web.RequestKey("actor", Actor)
-#: Who reads: the actor, or everybody where everybody may.
-READER: web.RequestKey[Actor] = web.RequestKey("reader", Actor)
 SESSION: web.RequestKey[Session] = web.RequestKey("session", Session)
 
 
 @web.middleware
 async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Let in whom a token, a session or KEDGE_ANONYMOUS_READ lets in, no more often than the limits allow. A page
-    sends others to sign in. Reads take the scope ``read``; what else something takes its handler asks for.
+    """Let in whom a token, a session or KEDGE_ANONYMOUS_READ lets in, no more often than the limits allow, to what the
+    row of the table says that the token must be good for. A page is a read, and sends others to sign in.
 
     A change that a browser's cookie would allow needs the CSRF token of the same session besides: in the header
     X-CSRF-Token, or in a form's field.
     """
-    if _open(request):
+    route = route_of(request)
+    if route is None and _canonical(request).startswith(_OPEN):
         return await handler(request)
+    if route is not None and route.scope in {None, "runner", "lease"}:
+        if route.scope == "runner":
+            request[CLAIMANT] = await _admitted_runner(request)
+        return await handler(request)
+    if elsewhere := await _admit_person(request, route):
+        return elsewhere
+    return await handler(request)
+
+
+async def _admit_person(request: web.Request, route: Route[Any] | None) -> web.Response | None:
+    """None, or where somebody who looks for a page has to sign in. Raises Problem."""
     settings = request.app[SETTINGS]
     session = _session(request, settings) or new_session()
     request[SESSION] = session
@@ -88,10 +86,10 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
         ctx = request.app[CONTEXT]
         ctx.limits.called(actor.token, ctx.now())
     if request.path != "/login":
-        _check_token(request)
+        _check_token(request, route)
     if request.method not in _SAFE_METHODS and "Authorization" not in request.headers:
         await _check_origin(request, settings, session)
-    return await handler(request)
+    return None
 
 
 async def admitted(request: web.Request, token: str) -> Actor:
@@ -104,7 +102,7 @@ async def admitted(request: web.Request, token: str) -> Actor:
     return tokens.actor_of(await _presented(request, token))
 
 
-async def admitted_runner(request: web.Request) -> tuple[int | None, Grant]:
+async def _admitted_runner(request: web.Request) -> tuple[int | None, Grant]:
     """The id of the runner's token and what it grants; None and anything for KEDGE_RUNNER_TOKEN.
 
     Raises Problem ``unauthorized``, ``forbidden`` for a token without the scope runner, ``rate_limited``.
@@ -166,12 +164,7 @@ def new_session(actor: Actor = NOBODY) -> Session:
     return Session(secrets.token_urlsafe(18), actor.name or None, actor.token)
 
 
-def _open(request: web.Request) -> bool:
-    path = _route(request)
-    return path in _OPEN or path.startswith(_OPEN_BELOW)
-
-
-def _route(request: web.Request) -> str:
+def _canonical(request: web.Request) -> str:
     """The route that was found, not the path alone: `/api/0/{app}/…` also matches `/api/0/runner/…`."""
     resource = request.match_info.route.resource
     return resource.canonical if resource else request.path
@@ -189,20 +182,23 @@ async def _actor(request: web.Request, session: Session) -> Actor:
     if request.path == "/login":
         return NOBODY
     if settings.anonymous_read and request.method in _SAFE_METHODS:
-        return EVERYBODY
+        return NOBODY
     raise Problem("unauthorized", "A token is needed: Authorization: Bearer TOKEN.")
 
 
-def _check_token(request: web.Request) -> None:
-    """Is the token for what is asked, as far as method and path tell? Raises Problem ``forbidden``."""
+def _check_token(request: web.Request, route: Route[Any] | None) -> None:
+    """Is the token for what is asked, as far as the table and the path tell? Raises Problem ``forbidden``."""
     reads = request.method in _SAFE_METHODS
-    actor = request[READER if reads else ACTOR]
-    if reads and not actor.can("read"):
-        raise Problem("forbidden", sentences.small_token("read"))
+    scope = route.scope if route else "read" if reads else "token"
+    actor = request[READER if scope == "read" else ACTOR]
+    if not actor.signed_in and scope != "read":
+        raise Problem("unauthorized", "A token is needed: Authorization: Bearer TOKEN.")
+    if scope is not None and scope != "token" and not actor.can(scope):
+        raise Problem("forbidden", sentences.small_token(scope))
     app = request.match_info.get("app")
     covered = app is None or actor.apps is None or app in actor.apps
-    if reads and request.match_info.http_exception is None and not actor.covers(app):
-        covered = covered and _route(request) in _NARROWED
+    if reads and actor.narrowed and request.match_info.http_exception is None:
+        covered = covered and (route.narrowed if route else _canonical(request) in _NARROWED)
     if not covered:
         raise Problem("forbidden", sentences.not_covered(actor.apps, actor.environments))
 
@@ -223,17 +219,6 @@ async def _check_origin(request: web.Request, settings: Settings, session: Sessi
     if site not in {"same-origin", "none"} or _loads(settings, "csrf", token) != session.id:
         hint = f"Load the page again. Without a page, send a token in Authorization, or {CSRF_HEADER}."
         raise Problem("forbidden", "This form is not of this session, so nothing was changed.", hint=hint)
-
-
-async def form(request: web.Request) -> dict[str, str]:
-    """The text fields of a form that was sent; empty where the body is none. Raises Problem ``bad_request``."""
-    if request.content_type != "application/x-www-form-urlencoded":
-        return {}
-    try:
-        fields = await request.post()
-    except (ValueError, LookupError) as error:
-        raise Problem("bad_request", "The form cannot be read; it must be UTF-8.") from error
-    return {name: value for name, value in fields.items() if isinstance(value, str)}
 
 
 def _session(request: web.Request, settings: Settings) -> Session | None:

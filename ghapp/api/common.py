@@ -11,6 +11,7 @@ from structlog.contextvars import get_contextvars
 
 from ghapp import wire
 from ghapp.config import Settings
+from ghapp.core.actors import Actor, Grant
 from ghapp.service.context import Context
 from ghapp.service.problems import CODES, Problem
 from ghapp.store.base import Unavailable
@@ -20,6 +21,11 @@ log = structlog.get_logger(__name__)
 CONTEXT: web.AppKey[Context] = web.AppKey("context", Context)
 SETTINGS: web.AppKey[Settings] = web.AppKey("settings", Settings)
 
+ACTOR: web.RequestKey[Actor] = web.RequestKey("actor", Actor)
+#: Who reads: the actor, or everybody where everybody may.
+READER: web.RequestKey[Actor] = web.RequestKey("reader", Actor)
+#: Of a claim: the id of the runner's token, None for KEDGE_RUNNER_TOKEN, and what it grants.
+CLAIMANT: web.RequestKey[tuple[int | None, Grant]] = web.RequestKey("claimant", tuple)
 #: Set on a request that is asked over and over and whose answer says nothing new: it is not worth a line in the log.
 QUIET: web.RequestKey[bool] = web.RequestKey("quiet", bool)
 
@@ -57,9 +63,15 @@ def error_response(problem: Problem) -> web.Response:
     """``{"error": {"code", "message", "hint", …}}``"""
     facts = {key: rfc3339(value) if key == "when" else value for key, value in problem.facts.items()}  # type: ignore[arg-type]
     body = {"code": problem.code, "message": problem.message, "hint": problem.hint, **facts}
-    response = json_response({"error": body}, CODES[problem.code])
+    sayable = {key: _sayable(value) if isinstance(value, str) else value for key, value in body.items()}
+    response = json_response({"error": sayable}, CODES[problem.code])
     response.headers.update(headers_of(problem))
     return response
+
+
+def _sayable(text: str) -> str:
+    """What a header held need not be UTF-8, and an answer may repeat it."""
+    return text.encode(errors="replace").decode()
 
 
 def headers_of(problem: Problem) -> dict[str, str]:
@@ -73,14 +85,36 @@ def headers_of(problem: Problem) -> dict[str, str]:
 
 async def body_of(request: web.Request, kind: type[T]) -> T:
     """The JSON body as that type. Raises Problem ``bad_request``, ``invalid`` or ``too_large``."""
+    body = await read(request)
     try:
-        return msgspec.json.decode(await request.read(), type=kind)
-    except web.HTTPRequestEntityTooLarge as error:
-        raise Problem("too_large", "The body is too large.") from error
+        found = msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
         raise Problem("invalid", f"The body does not fit: {error}.") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Problem("bad_request", f"The body is not JSON: {error}.") from error
+    _check_storable(msgspec.to_builtins(found))
+    return found
+
+
+async def read(request: web.Request) -> bytes:
+    """The body. Raises Problem ``too_large``, or ``bad_request`` where it is not what its headers say."""
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge as error:
+        raise Problem("too_large", "The body is too large.") from error
+    except web.RequestPayloadError as error:
+        raise Problem("bad_request", "The body is not what its headers say.") from error
+
+
+def _check_storable(value: object) -> None:
+    """What both databases can keep: text without NUL, numbers of 64 bits."""
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    if isinstance(value, list):
+        for one in value:
+            _check_storable(one)
+    elif (isinstance(value, str) and "\0" in value) or (isinstance(value, int) and abs(value) >= 1 << 63):
+        raise Problem("invalid", "The body does not fit: text has no NUL character, and numbers have 64 bits.")
 
 
 def bearer(request: web.Request) -> str:

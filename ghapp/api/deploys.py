@@ -7,9 +7,9 @@ from aiohttp import web
 from msgspec import Meta
 
 from ghapp.api import parameters, shapes
-from ghapp.api.auth import READER
-from ghapp.api.common import CONTEXT, json_response
-from ghapp.api.params import Name, params_of
+from ghapp.api.common import CONTEXT, READER, json_response
+from ghapp.api.params import Name, NoParams
+from ghapp.api.routing import Route
 from ghapp.core.values import State
 from ghapp.service import seeing
 from ghapp.service.seeing import Seen
@@ -27,8 +27,7 @@ class ListParams(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     cursor: Annotated[str, Meta(max_length=100)] | None = None
 
 
-async def list_deploys(request: web.Request) -> web.Response:
-    given = await params_of(request, ListParams)
+async def list_deploys(request: web.Request, given: ListParams) -> web.Response:
     ctx = request.app[CONTEXT]
     wanted = seeing.Filter(
         environment=given.env,
@@ -43,7 +42,7 @@ async def list_deploys(request: web.Request) -> web.Response:
     return json_response(shapes.DeployPage(items, parameters.as_cursor(page.next)))
 
 
-async def get_deploy(request: web.Request) -> web.Response:
+async def get_deploy(request: web.Request, _: NoParams) -> web.Response:
     ctx = request.app[CONTEXT]
     app, number = request.match_info["app"], parameters.number(request)
 
@@ -56,6 +55,22 @@ async def get_deploy(request: web.Request) -> web.Response:
 
 
 ROUTES = (
-    web.get("/api/0/{app}/deploys", list_deploys),
-    web.get("/api/0/{app}/deploys/{number}", get_deploy),
+    Route(
+        method="GET",
+        path="/api/0/{app}/deploys",
+        handler=list_deploys,
+        summary="The history of an app, newest first.",
+        takes=ListParams,
+        answers={200: shapes.DeployPage},
+        narrowed=True,
+    ),
+    Route(
+        method="GET",
+        path="/api/0/{app}/deploys/{number}",
+        handler=get_deploy,
+        summary="One deploy, with its blockers and events.",
+        takes=NoParams,
+        answers={200: shapes.DeployWithEvents},
+        narrowed=True,
+    ),
 )

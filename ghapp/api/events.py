@@ -7,8 +7,7 @@ from aiohttp import web
 from msgspec import Meta
 
 from ghapp.api import parameters, streaming
-from ghapp.api.auth import ACTOR
-from ghapp.api.common import CONTEXT, json_response, rfc3339
+from ghapp.api.common import ACTOR, CONTEXT, json_response, rfc3339
 from ghapp.api.params import Name
 from ghapp.api.routing import Route, Text
 from ghapp.api.streaming import Stream

@@ -6,10 +6,13 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from ghapp.api.common import CONTEXT, json_response
+from ghapp.api.common import CONTEXT, QUIET, json_response
+from ghapp.api.params import AnyParams
+from ghapp.api.routing import Route, Text
+from ghapp.service import measuring
 from ghapp.service.context import Context
-from ghapp.store import inbox, logs, outbox
-from ghapp.store.base import StoreError, Tx
+from ghapp.store import logs
+from ghapp.store.base import StoreError
 
 log = structlog.get_logger(__name__)
 
@@ -25,11 +28,13 @@ class Readiness(msgspec.Struct, frozen=True):
     outbox_lag_s: float | None = None
 
 
-async def alive(_: web.Request) -> web.Response:
+async def alive(request: web.Request, _: AnyParams) -> web.Response:
+    request[QUIET] = True
     return web.Response(text="ok")
 
 
-async def ready(request: web.Request) -> web.Response:
+async def ready(request: web.Request, _: AnyParams) -> web.Response:
+    request[QUIET] = True
     try:
         async with asyncio.timeout(PATIENCE_S):
             found = await _readiness(request.app[CONTEXT])
@@ -42,17 +47,28 @@ async def ready(request: web.Request) -> web.Response:
 async def _readiness(ctx: Context) -> Readiness:
     now = ctx.now()
 
-    async def lags(tx: Tx) -> tuple[float, float]:
-        since = await inbox.oldest_due(tx, now), await outbox.oldest_due(tx, now)
-        waiting, owed = ((now - at) / 1000 if at is not None else 0.0 for at in since)
-        return waiting, owed
-
-    inbox_lag_s, outbox_lag_s = await ctx.stores.main.read(lags)
+    inbox_lag_s, outbox_lag_s = await ctx.stores.main.read(lambda tx: measuring.lags(tx, now))
     await ctx.stores.logs.read(lambda tx: logs.end(tx, 0))
     return Readiness(True, inbox_lag_s, outbox_lag_s)
 
 
 ROUTES = (
-    web.get("/healthz", alive),
-    web.get("/readyz", ready),
+    Route(
+        method="GET",
+        path="/healthz",
+        handler=alive,
+        summary="The process is alive.",
+        takes=AnyParams,
+        answers={200: Text()},
+        scope=None,
+    ),
+    Route(
+        method="GET",
+        path="/readyz",
+        handler=ready,
+        summary="The database can be reached; how far inbox and outbox are behind.",
+        takes=AnyParams,
+        answers={200: Readiness, 503: Readiness},
+        scope=None,
+    ),
 )

@@ -1,15 +1,15 @@
 """Locks: hold an environment, an app or everything; release it; who holds what, since when, why."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from aiohttp import web
 from msgspec import Meta
 
 from ghapp.api import shapes
-from ghapp.api.auth import ACTOR
-from ghapp.api.common import CONTEXT, json_response, milliseconds
-from ghapp.api.params import NoParams, params_of
+from ghapp.api.common import ACTOR, CONTEXT, READER, json_response, milliseconds
+from ghapp.api.params import NoParams
+from ghapp.api.routing import Route, Sent
 from ghapp.service import holding
 
 
@@ -33,10 +33,9 @@ class LockPage(msgspec.Struct, frozen=True):
     next: str | None
 
 
-async def put_lock(request: web.Request) -> web.Response:
+async def put_lock(request: web.Request, given: LockParams) -> web.Response:
     """201 with a new lock, 200 with a changed one."""
     ctx = request.app[CONTEXT]
-    given = await params_of(request, LockParams)
     at = milliseconds(given.until, field="until") if given.until is not None else None
     until = holding.until_of(ctx, at, given.for_)
     held = await holding.lock(ctx, request[ACTOR], *_scope(request), given.reason, until)
@@ -45,18 +44,16 @@ async def put_lock(request: web.Request) -> web.Response:
     return json_response(answer, 201 if held.new else 200)
 
 
-async def delete_lock(request: web.Request) -> web.Response:
+async def delete_lock(request: web.Request, _: NoParams) -> web.Response:
     """204; 404 where there is none of exactly that scope."""
-    await params_of(request, NoParams)
     await holding.unlock(request.app[CONTEXT], request[ACTOR], *_scope(request))
     return web.Response(status=204)
 
 
-async def list_locks(request: web.Request) -> web.Response:
+async def list_locks(request: web.Request, _: NoParams) -> web.Response:
     """Those that hold an environment, anything of an app, or anything; wider ones too."""
-    await params_of(request, NoParams)
     ctx = request.app[CONTEXT]
-    found = await ctx.stores.main.read(lambda tx: holding.listed(tx, ctx, *_scope(request)))
+    found = await ctx.stores.main.read(lambda tx: holding.listed(tx, ctx, *_scope(request), request[READER]))
     return json_response(LockPage([shapes.lock(one) for one in found], None))
 
 
@@ -64,8 +61,44 @@ def _scope(request: web.Request) -> tuple[str | None, str | None]:
     return request.match_info.get("app"), request.match_info.get("env")
 
 
-ROUTES = tuple(
-    web.route(method, path, handler)
-    for path in ("/api/0/locks", "/api/0/{app}/locks", "/api/0/{app}/locks/{env}")
-    for method, handler in (("GET", list_locks), ("PUT", put_lock), ("DELETE", delete_lock))
+def _routes(path: str, what: str) -> tuple[Route[Any], ...]:
+    asks = ("not_found", "provider")
+    return (
+        Route(
+            method="GET",
+            path=path,
+            handler=list_locks,
+            summary=f"The locks that hold {what}, wider ones too.",
+            takes=NoParams,
+            answers={200: LockPage},
+            narrowed=True,
+        ),
+        Route(
+            method="PUT",
+            path=path,
+            handler=put_lock,
+            summary=f"Lock {what}: 201 with a new lock, 200 with a changed one.",
+            takes=LockParams,
+            sent=Sent.FIELDS,
+            answers={201: HeldLock, 200: HeldLock},
+            scope="lock",
+            refusals=asks,
+        ),
+        Route(
+            method="DELETE",
+            path=path,
+            handler=delete_lock,
+            summary=f"Release the lock on {what}.",
+            takes=NoParams,
+            answers={204: None},
+            scope="lock",
+            refusals=asks,
+        ),
+    )
+
+
+ROUTES = (
+    *_routes("/api/0/locks", "everything"),
+    *_routes("/api/0/{app}/locks", "all of an app"),
+    *_routes("/api/0/{app}/locks/{env}", "an environment"),
 )

@@ -7,28 +7,26 @@ from aiohttp import web
 from msgspec import Meta
 
 from ghapp.api import parameters, streaming
-from ghapp.api.auth import READER
-from ghapp.api.common import CONTEXT, json_response
-from ghapp.api.params import params_of
+from ghapp.api.common import CONTEXT, READER, error_response
+from ghapp.api.routing import Route, Text
 from ghapp.api.streaming import Stream
 from ghapp.core.logtext import decoded
 from ghapp.service import logs, seeing
 from ghapp.service.context import Context
+from ghapp.service.problems import Problem
 from ghapp.store import deploys
 from ghapp.store.deploys import Deploy
 
 #: Most bytes of log in one event.
 EVENT_SIZE = 1 << 16
-_FARTHEST = 10**18 - 1
 
 
 class LogParams(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    offset: Annotated[int, Meta(ge=0, le=_FARTHEST)] = 0
+    offset: Annotated[int, Meta(ge=0, le=parameters.MOST)] = 0
 
 
-async def get_log(request: web.Request) -> web.StreamResponse:
-    offset = (await params_of(request, LogParams)).offset
-    ctx = request.app[CONTEXT]
+async def get_log(request: web.Request, given: LogParams) -> web.StreamResponse:
+    ctx, offset = request.app[CONTEXT], given.offset
     app, number = request.match_info["app"], parameters.number(request)
     reader = request[READER]
     deploy = (await ctx.stores.main.read(lambda tx: seeing.deploy(tx, ctx, app, number, reader))).deploy
@@ -92,7 +90,7 @@ def _range(request: web.Request, size: int) -> tuple[int, int, bool] | None:
 
 def _out_of_range(size: int, message: str) -> web.Response:
     hint = "Ask from there, or follow it with Accept: text/event-stream."
-    response = json_response({"error": {"code": "range_not_satisfiable", "message": message, "hint": hint}}, 416)
+    response = error_response(Problem("range_not_satisfiable", message, hint=hint))
     response.headers["Content-Range"] = f"bytes */{size}"
     return response
 
@@ -133,4 +131,16 @@ class _Follower:
                 await stream.event(text, id=self._offset)
 
 
-ROUTES = (web.get("/api/0/{app}/deploys/{number}/log", get_log),)
+ROUTES = (
+    Route(
+        method="GET",
+        path="/api/0/{app}/deploys/{number}/log",
+        handler=get_log,
+        summary="The log from a byte on, a Range of it, or with Accept: text/event-stream as it grows.",
+        takes=LogParams,
+        answers={200: Text(("text/plain", "text/event-stream")), 206: Text()},
+        narrowed=True,
+        refusals=("range_not_satisfiable",),
+        headers=("Range", "Last-Event-ID"),
+    ),
+)

@@ -11,8 +11,7 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, gener
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from ghapp.api.auth import ACTOR
-from ghapp.api.common import CONTEXT, QUIET
+from ghapp.api.common import ACTOR, CONTEXT, QUIET
 from ghapp.api.params import AnyParams
 from ghapp.api.routing import Route, Text
 from ghapp.core.values import State

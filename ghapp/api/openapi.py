@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from ghapp.api.routing import NAME_LIMIT, Route, Sent, Text
+from ghapp.api.routing import NAME_LIMIT, Answer, Document, Route, Sent, Text
 from ghapp.service.problems import CODES
 
 _VARIABLE = re.compile(r"{(\w+)}")
@@ -34,7 +34,7 @@ ERROR: dict[str, Any] = {
             "type": "object",
             "required": ["code", "message", "hint"],
             "properties": {
-                "code": {"type": "string", "enum": [*CODES, "method_not_allowed", "range_not_satisfiable"]},
+                "code": {"type": "string", "enum": [*CODES, "method_not_allowed"]},
                 "message": {"type": "string", "description": "What went wrong, as a sentence."},
                 "hint": {"type": ["string", "null"], "description": "What to do next."},
                 "field": {"type": ["string", "null"], "description": "The parameter that it is about."},
@@ -45,13 +45,17 @@ ERROR: dict[str, Any] = {
 
 _TOKEN_OF = {
     None: "Open to everybody.",
-    "token": "Takes any token.",  # noqa: S106  a sentence
+    "token": "Takes any token.",
     "lease": "Takes the lease of the deploy in place of a token.",
 }
 
 
-def document(routes: Sequence[Route[Any]], version: str) -> dict[str, Any]:
-    """The whole document. ``version`` is the program's."""
+#: Of the API, as its paths begin.
+VERSION = "0"
+
+
+def document(routes: Sequence[Route[Any]]) -> dict[str, Any]:
+    """The whole document."""
     schemas, components = _schemas(routes)
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
@@ -60,7 +64,7 @@ def document(routes: Sequence[Route[Any]], version: str) -> dict[str, Any]:
         "openapi": "3.1.1",
         "info": {
             "title": "Kedge",
-            "version": version,
+            "version": VERSION,
             "description": "Times are RFC 3339 UTC. Lists are pages: `next` is the `cursor` of the next one.",
         },
         "paths": paths,
@@ -179,9 +183,10 @@ def _responses(route: Route[Any], schemas: dict[type, dict[str, Any]]) -> dict[s
     return responses
 
 
-def _content(answer: type | Text | None, schemas: dict[type, dict[str, Any]]) -> dict[str, Any]:
+def _content(answer: Answer, schemas: dict[type, dict[str, Any]]) -> dict[str, Any]:
     if answer is None:
         return {}
     if isinstance(answer, Text):
         return {"content": {media: {"schema": {"type": "string"}} for media in answer.media}}
-    return {"content": {"application/json": {"schema": schemas[answer]}}}
+    schema = {"type": "object"} if isinstance(answer, Document) else schemas[answer]
+    return {"content": {"application/json": {"schema": schema}}}

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable
 from enum import Enum
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import msgspec
 from aiohttp import web
 from msgspec import Meta
 from msgspec.structs import FieldInfo
 
-from ghapp.api.auth import form
+from ghapp.api.common import read
 from ghapp.core import sentences
 from ghapp.service.problems import Problem
 
@@ -25,6 +25,17 @@ class NoParams(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 class AnyParams(msgspec.Struct, kw_only=True):
     """None count."""
+
+
+async def form(request: web.Request) -> dict[str, str]:
+    """The text fields of a form that was sent; empty where the body is none. Raises Problem ``bad_request``."""
+    if request.content_type != "application/x-www-form-urlencoded":
+        return {}
+    try:
+        fields = await request.post()
+    except (ValueError, LookupError) as error:
+        raise Problem("bad_request", "The form cannot be read; it must be UTF-8.") from error
+    return {name: value for name, value in fields.items() if isinstance(value, str)}
 
 
 def query_of(request: web.Request, kind: type[T]) -> T:
@@ -48,18 +59,27 @@ async def params_of(request: web.Request, kind: type[T]) -> T:
 
 
 def _texts(given: Iterable[tuple[str, str]], kind: type[T]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
+    """What takes a list may be given several times."""
+    texts: dict[str, list[str]] = {}
     for name, text in given:
-        if name in values:
+        texts.setdefault(name, []).append(text)
+    fields, values = _fields(kind), dict[str, Any]()
+    for name, several in texts.items():
+        listed = name in fields and _takes_list(fields[name].type)
+        if len(several) > 1 and not listed:
             raise Problem("invalid", f"{_short(name)} is given twice.", field=_short(name))
-        values[name] = _converted(kind, name, text, strict=False)
+        values[name] = _converted(kind, name, several if listed else several[0], strict=False)
     return values
+
+
+def _takes_list(kind: object) -> bool:
+    return get_origin(kind) is list or any(_takes_list(one) for one in get_args(kind))
 
 
 async def _json(request: web.Request, kind: type[T]) -> dict[str, Any]:
     if not request.body_exists or request.content_type == "application/x-www-form-urlencoded":
         return {}
-    body = await _read(request)
+    body = await read(request)
     if not body.strip():
         return {}
     try:
@@ -69,13 +89,6 @@ async def _json(request: web.Request, kind: type[T]) -> dict[str, Any]:
     if not isinstance(sent, dict):
         raise Problem("bad_request", "The body must be a JSON object.")
     return {name: _converted(kind, name, value, strict=True) for name, value in sent.items()}
-
-
-async def _read(request: web.Request) -> bytes:
-    try:
-        return await request.read()
-    except web.HTTPRequestEntityTooLarge as error:
-        raise Problem("too_large", "The body is too large.") from error
 
 
 def _short(given: object) -> str:

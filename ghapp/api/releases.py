@@ -7,12 +7,11 @@ from aiohttp import web
 from msgspec import Meta
 
 from ghapp.api import shapes
-from ghapp.api.auth import ACTOR
-from ghapp.api.common import CONTEXT, json_response, rfc3339
-from ghapp.api.params import Name, NoParams, params_of
+from ghapp.api.common import ACTOR, CONTEXT, json_response, rfc3339
+from ghapp.api.params import Name, NoParams
+from ghapp.api.routing import Route
 from ghapp.core.releases import Standing
 from ghapp.service import releases
-from ghapp.service.problems import Problem
 from ghapp.service.releases import Difference, Point, Whereabouts
 from ghapp.vcs import base
 
@@ -87,28 +86,37 @@ class CommitPlaces(msgspec.Struct, frozen=True, kw_only=True):
     problem: str | None
 
 
-async def compare(request: web.Request) -> web.Response:
-    given = await params_of(request, CompareParams)
-    for name, value in (("from", given.from_), ("to", given.to)):
-        if value is not None and not value.isprintable():
-            raise Problem("invalid", f"{name} must be one line of printable text.", field=name)
+async def compare(request: web.Request, given: CompareParams) -> web.Response:
     app = request.match_info["app"]
     found = await releases.compare(request.app[CONTEXT], app, given.env, given.from_, given.to)
     return json_response(_comparison(found))
 
 
-async def commit(request: web.Request) -> web.Response:
-    await params_of(request, NoParams)
+async def commit(request: web.Request, _: NoParams) -> web.Response:
     app, name = request.match_info["app"], request.match_info["sha"]
-    if len(name) > 255 or not name.isprintable():
-        raise Problem("not_found", "A commit is named by its sha, of which 7 digits are enough, or by a ref.")
     found = await releases.whereabouts(request.app[CONTEXT], request[ACTOR], app, name)
     return json_response(_places(app, found))
 
 
 ROUTES = (
-    web.get("/api/0/{app}/compare", compare),
-    web.get("/api/0/{app}/commits/{sha}", commit),
+    Route(
+        method="GET",
+        path="/api/0/{app}/compare",
+        handler=compare,
+        summary="The commits between two deploys, or between what is live and a ref.",
+        takes=CompareParams,
+        answers={200: Comparison},
+        refusals=("provider",),
+    ),
+    Route(
+        method="GET",
+        path="/api/0/{app}/commits/{sha}",
+        handler=commit,
+        summary="Where a commit is: since when, and what it waits for where it is not yet.",
+        takes=NoParams,
+        answers={200: CommitPlaces},
+        refusals=("provider",),
+    ),
 )
 
 

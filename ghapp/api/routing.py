@@ -1,4 +1,4 @@
-"""One row of the API's route table. What is served, who may, what is checked and what is documented all come from it."""
+"""A row of the API's route table: what is served, who may, what is checked and what is documented are one."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -10,11 +10,8 @@ from aiohttp import web
 from structlog.contextvars import bind_contextvars
 
 from ghapp.api import parameters
-from ghapp.api.auth import ACTOR
 from ghapp.api.common import CONTEXT, body_of
 from ghapp.api.params import params_of, query_of
-from ghapp.core import sentences
-from ghapp.core.actors import NOBODY, Actor
 from ghapp.service.naming import name_of
 from ghapp.service.problems import Problem
 
@@ -41,8 +38,15 @@ class Text:
     media: tuple[str, ...] = ("text/plain",)
 
 
-#: status -> type of the JSON body; None: no body. Of several types it is one.
-Answers = Mapping[int, type[msgspec.Struct] | Text | None]
+@dataclass(frozen=True, slots=True)
+class Document:
+    """An answer that is JSON of which no type says more."""
+
+
+#: What a body is: JSON of a type, or else; None: there is none.
+Answer = type[msgspec.Struct] | Text | Document | None
+#: status -> body
+Answers = Mapping[int, Answer]
 
 #: What a token must be good for. ``token``: any will do; ``lease``: the lease of the deploy stands in its place.
 Scope = Literal["read", "deploy", "lock", "admin", "runner", "token", "lease"]
@@ -51,6 +55,7 @@ Scope = Literal["read", "deploy", "lock", "admin", "runner", "token", "lease"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route(Generic[T]):
     """``takes`` is the type of what is asked with, ``sent`` where that stands. ``scope`` None: open to everybody.
+    ``narrowed``: a read that itself leaves out, or refuses, what a narrowed token does not cover.
     ``refusals``: codes of `CODES` that it may answer with, beside those that come with its scope, its path and what
     it takes; ``headers``: those it reads."""
 
@@ -61,6 +66,7 @@ class Route(Generic[T]):
     takes: type[T]
     answers: Answers
     scope: Scope | None = "read"
+    narrowed: bool = False
     sent: Sent = Sent.QUERY
     refusals: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
@@ -72,9 +78,7 @@ class Route(Generic[T]):
         return web.route(self.method, self.path, self.serve)
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
-        """Answer a request: who may, what is given, then the handler. Raises Problem."""
-        if self.scope not in {None, "runner", "lease"}:
-            _check_scope(self.scope, request.get(ACTOR, NOBODY))
+        """Answer a request that was let in: check what is given, then call the handler. Raises Problem."""
         _check_path(request)
         await _bind_deploy(request)
         return await self.handler(request, await self._given(request))
@@ -93,14 +97,6 @@ def route_of(request: web.Request) -> Route[Any] | None:
     return found if isinstance(found, Route) else None
 
 
-def _check_scope(scope: str | None, actor: Actor) -> None:
-    if scope is None or (actor.signed_in if scope == "token" else actor.can(scope)):
-        return
-    if not actor.signed_in:
-        raise Problem("unauthorized", "A token is needed: Authorization: Bearer TOKEN.")
-    raise Problem("forbidden", sentences.small_token(scope))
-
-
 async def _bind_deploy(request: web.Request) -> None:
     """Log lines carry the deploy that the path names."""
     match = request.match_info
@@ -114,4 +110,6 @@ def _check_path(request: web.Request) -> None:
     """Whatever no name can be is none of a known one."""
     for name, value in request.match_info.items():
         if len(value) > NAME_LIMIT or not value.isprintable():
-            raise Problem("not_found", f"There is no such {name}: names are printable and not that long.")
+            what = {"env": "environment", "number": "deploy", "sha": "commit"}.get(name, name)
+            said = f"There is no {what} with that name: names are printable, of at most {NAME_LIMIT} characters."
+            raise Problem("not_found", said)

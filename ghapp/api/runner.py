@@ -1,14 +1,19 @@
 """The runner's calls, as `ghapp.wire` says them. A runner's token claims; the lease authorizes the rest."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from typing import Annotated, Literal, TypeVar
 
+import msgspec
 import zstandard
 from aiohttp import web
+from msgspec import Meta
+from structlog.contextvars import bind_contextvars
 
 from ghapp import wire
-from ghapp.api.auth import admitted_runner
-from ghapp.api.common import CONTEXT, bearer, body_of, json_response, milliseconds, rfc3339
+from ghapp.api import parameters
+from ghapp.api.common import CLAIMANT, CONTEXT, QUIET, bearer, json_response, milliseconds, read, rfc3339
+from ghapp.api.routing import NAME_LIMIT, Route, Sent
 from ghapp.core import commands
 from ghapp.core.checks import Check, CheckState
 from ghapp.core.values import Blocker, BlockerKind, DeploymentStatus, EndedBy
@@ -24,13 +29,23 @@ from ghapp.vcs.base import RepoToken
 
 LONGEST_WAIT_S = 25.0
 
+T = TypeVar("T", bound=msgspec.Struct)
+Call = Callable[[web.Request, T], Awaitable[web.Response]]
 
-async def claim(request: web.Request) -> web.Response:
+
+class ChunkParams(msgspec.Struct, kw_only=True):
+    """``offset`` counts bytes before compression."""
+
+    offset: Annotated[int, Meta(ge=0, le=parameters.MOST)]
+    codec: Literal["identity", "zstd"] = "identity"
+
+
+async def claim(request: web.Request, asked: wire.Claim) -> web.Response:
     """A job, or 204 after ``wait_s`` without one."""
-    token, grant = await admitted_runner(request)
-    asked = await body_of(request, wire.Claim)
-    if not asked.claim_id or not asked.runner:
-        raise Problem("invalid", "claim_id and runner must not be empty.")
+    token, grant = request[CLAIMANT]
+    for name, value in (("claim_id", asked.claim_id), ("runner", asked.runner)):
+        if not 0 < len(value) <= NAME_LIMIT or not value.isprintable():
+            raise Problem("invalid", f"{name} must have 1 to {NAME_LIMIT} printable characters.", field=name)
     wish = Wish(
         claim_id=asked.claim_id,
         runner=asked.runner,
@@ -44,36 +59,40 @@ async def claim(request: web.Request) -> web.Response:
     )
     ctx = request.app[CONTEXT]
     claimed = await claiming.claim(ctx, wish)
-    return json_response(job(ctx, claimed)) if claimed else web.Response(status=204)
+    if claimed is None:
+        request[QUIET] = True
+        return web.Response(status=204)
+    bind_contextvars(deploy=claimed.deploy.name)
+    return json_response(job(ctx, claimed))
 
 
-async def beat(request: web.Request) -> web.Response:
-    said = await body_of(request, wire.Beat)
+async def beat(request: web.Request, said: wire.Beat) -> web.Response:
     wait_s = wire.BEAT_S if said.wait_s is None else min(max(said.wait_s, 0), wire.BEAT_S)
     ctx, deploy_id, lease = _call(request)
     heard = await beating.beat(ctx, deploy_id, lease, said.status_written, wait_s)
+    cancel = _cancel(heard.deploy)
+    request[QUIET] = cancel is None
     return json_response(
-        wire.BeatAnswer(cancel_requested=_cancel(heard.deploy), repo_token=_token(heard.token) if heard.token else None)
+        wire.BeatAnswer(cancel_requested=cancel, repo_token=_token(heard.token) if heard.token else None)
     )
 
 
-async def hold(request: web.Request) -> web.Response:
+async def hold(request: web.Request, said: wire.Hold) -> web.Response:
     ctx, deploy_id, lease = _call(request)
-    report = await _report(request)
+    report = _report(said)
     deploy = await ctx.decide(lambda tx: leases.hold(tx, ctx, deploy_id, lease, report))
     return json_response(wire.HoldAnswer(state=deploy.state, ready=_ready(ctx, deploy)))
 
 
-async def reject(request: web.Request) -> web.Response:
+async def reject(request: web.Request, said: wire.Hold) -> web.Response:
     ctx, deploy_id, lease = _call(request)
-    report = await _report(request)
+    report = _report(said)
     deploy = await ctx.decide(lambda tx: leases.reject(tx, ctx, deploy_id, lease, report))
     return json_response(wire.HoldAnswer(state=deploy.state, ready=_ready(ctx, deploy)))
 
 
-async def start(request: web.Request) -> web.Response:
+async def start(request: web.Request, said: wire.Start) -> web.Response:
     ctx, deploy_id, lease = _call(request)
-    said = await body_of(request, wire.Start)
     started = await ctx.decide(lambda tx: leases.start(tx, ctx, deploy_id, lease, said.check_counter))
     if not started.yes:
         blockers = [_wire_blocker(blocker) for blocker in started.deploy.blockers]
@@ -89,19 +108,15 @@ async def start(request: web.Request) -> web.Response:
     )
 
 
-async def log(request: web.Request) -> web.Response:
+async def log(request: web.Request, given: ChunkParams) -> web.Response:
     ctx, deploy_id, lease = _call(request)
-    try:
-        offset = int(request.query["offset"])
-    except (KeyError, ValueError) as error:
-        raise Problem("invalid", "offset must be a number of bytes.") from error
-    chunk = _chunk(offset, request.query.get("codec", "identity"), await request.read())
+    chunk = _chunk(given.offset, given.codec, await read(request))
+    request[QUIET] = True
     return json_response(wire.LogAnswer(end=await finishing.log(ctx, deploy_id, lease, chunk)))
 
 
-async def finish(request: web.Request) -> web.Response:
+async def finish(request: web.Request, said: wire.Finish) -> web.Response:
     ctx, deploy_id, lease = _call(request)
-    said = await body_of(request, wire.Finish)
     end = End(
         ended_by=EndedBy(said.ended_by),
         started=said.started,
@@ -123,19 +138,39 @@ async def finish(request: web.Request) -> web.Response:
     )
 
 
-def routes() -> list[web.RouteDef]:
-    calls: dict[str, Callable[[web.Request], object]] = {
-        "beat": beat,
-        "hold": hold,
-        "reject": reject,
-        "start": start,
-        "log": log,
-        "finish": finish,
-    }
-    return [
-        web.post(wire.CLAIM_PATH, claim),
-        *(web.post(wire.DEPLOY_PATH.format(id=r"{id:\d{1,18}}", call=name), call) for name, call in calls.items()),  # type: ignore[arg-type]
-    ]
+def _call_route(name: str, handler: Call[T], takes: type[T], answer: type[msgspec.Struct], does: str) -> Route[T]:
+    return Route(
+        method="POST",
+        path=wire.DEPLOY_PATH.format(id="{id}", call=name),
+        handler=handler,
+        summary=does,
+        takes=takes,
+        sent=Sent.BYTES if takes is ChunkParams else Sent.JSON,
+        answers={200: answer},
+        scope="lease",
+        refusals=("lease_over", "conflict", "too_late", "declared_dead", "wire_version"),
+    )
+
+
+ROUTES = (
+    Route(
+        method="POST",
+        path=wire.CLAIM_PATH,
+        handler=claim,
+        summary="The next deploy that the runner may take; 204 where there is none within wait_s.",
+        takes=wire.Claim,
+        sent=Sent.JSON,
+        answers={200: wire.Job, 204: None},
+        scope="runner",
+        refusals=("claim_over", "wire_version"),
+    ),
+    _call_route("beat", beat, wire.Beat, wire.BeatAnswer, "Renew the lease; answered when there is news."),
+    _call_route("hold", hold, wire.Hold, wire.HoldAnswer, "The gate is closed for now: back in line."),
+    _call_route("reject", reject, wire.Hold, wire.HoldAnswer, "The gate refuses."),
+    _call_route("start", start, wire.Start, wire.StartAnswer, "May the command run?"),
+    _call_route("log", log, ChunkParams, wire.LogAnswer, "A part of the log, from a byte on."),
+    _call_route("finish", finish, wire.Finish, wire.FinishAnswer, "How the command ended."),
+)
 
 
 # Values to the wire and back
@@ -187,15 +222,14 @@ def job(ctx: Context, claimed: Claimed) -> wire.Job:
 
 
 def _call(request: web.Request) -> tuple[Context, int, str]:
-    return request.app[CONTEXT], int(request.match_info["id"]), bearer(request)
+    return request.app[CONTEXT], parameters.deploy_id(request), bearer(request)
 
 
 def _ready(ctx: Context, deploy: Deploy) -> bool:
     return deploy.ready_at is not None and deploy.ready_at <= ctx.now()
 
 
-async def _report(request: web.Request) -> Report:
-    said = await body_of(request, wire.Hold)
+def _report(said: wire.Hold) -> Report:
     try:
         blockers = tuple(
             Blocker(
@@ -220,14 +254,7 @@ async def _report(request: web.Request) -> Report:
 
 
 def _chunk(offset: int, codec: str, body: bytes) -> Chunk:
-    if offset < 0:
-        raise Problem("invalid", "offset must not be negative.")
-    if codec == "identity":
-        length = len(body)
-    elif codec == "zstd":
-        length = _unpacked_length(body)
-    else:
-        raise Problem("invalid", "codec must be zstd or identity.")
+    length = _unpacked_length(body) if codec == "zstd" else len(body)
     if length > wire.LOG_CHUNK:
         raise Problem("too_large", f"A chunk holds at most {wire.LOG_CHUNK} bytes before compression.")
     return Chunk(offset, length, codec, body)

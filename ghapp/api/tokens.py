@@ -7,9 +7,9 @@ from aiohttp import web
 from msgspec import Meta
 
 from ghapp.api import parameters
-from ghapp.api.auth import ACTOR
-from ghapp.api.common import CONTEXT, json_response, rfc3339
-from ghapp.api.params import Name, params_of
+from ghapp.api.common import ACTOR, CONTEXT, json_response, rfc3339
+from ghapp.api.params import Name, NoParams
+from ghapp.api.routing import Route, Sent
 from ghapp.service import tokens
 from ghapp.service.problems import Problem
 from ghapp.store.tokens import Token as TokenRow
@@ -36,10 +36,6 @@ class TokenParams(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     environments: Names | None = None
     labels: Names | None = None
     expires: Annotated[str, Meta(max_length=16)] | None = None
-
-
-class NoParams(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """None are taken."""
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,9 +66,8 @@ class TokenPage(msgspec.Struct, frozen=True):
     next: str | None
 
 
-async def create(request: web.Request) -> web.Response:
+async def create(request: web.Request, given: TokenParams) -> web.Response:
     """201 with the token and its secret."""
-    given = await params_of(request, TokenParams)
     new = tokens.NewToken(**msgspec.structs.asdict(given))
     created = await tokens.create(request.app[CONTEXT], request[ACTOR], new)
     response = json_response(NewToken(token=created.secret, **_fields(created.token)), 201)  # type: ignore[arg-type]
@@ -80,18 +75,16 @@ async def create(request: web.Request) -> web.Response:
     return response
 
 
-async def list_tokens(request: web.Request) -> web.Response:
+async def list_tokens(request: web.Request, given: ListParams) -> web.Response:
     """Newest first; those that have ended, too."""
-    given = await params_of(request, ListParams)
     before = parameters.below(given.cursor)
     found, below = await tokens.listed(request.app[CONTEXT], request[ACTOR], before=before, limit=given.limit)
     items = [Token(**_fields(one)) for one in found]  # type: ignore[arg-type]
     return json_response(TokenPage(items, parameters.as_cursor(below)))
 
 
-async def revoke(request: web.Request) -> web.Response:
+async def revoke(request: web.Request, _: NoParams) -> web.Response:
     """204; the token is good for nothing from then on."""
-    await params_of(request, NoParams)
     text = request.match_info["id"]
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
         raise Problem("not_found", f"There is no token {text}; tokens have numbers.")
@@ -121,7 +114,32 @@ def _list(values: tuple[str, ...] | None) -> list[str] | None:
 
 
 ROUTES = (
-    web.get("/api/0/tokens", list_tokens),
-    web.post("/api/0/tokens", create),
-    web.delete("/api/0/tokens/{id}", revoke),
+    Route(
+        method="GET",
+        path="/api/0/tokens",
+        handler=list_tokens,
+        summary="Tokens, newest first, without their secrets.",
+        takes=ListParams,
+        answers={200: TokenPage},
+        scope="admin",
+    ),
+    Route(
+        method="POST",
+        path="/api/0/tokens",
+        handler=create,
+        summary="Create a token. Its secret is shown this once.",
+        takes=TokenParams,
+        sent=Sent.FIELDS,
+        answers={201: NewToken},
+        scope="admin",
+    ),
+    Route(
+        method="DELETE",
+        path="/api/0/tokens/{id}",
+        handler=revoke,
+        summary="Revoke a token: an admin any, everybody else the one they use.",
+        takes=NoParams,
+        answers={204: None},
+        scope="token",
+    ),
 )

@@ -20,6 +20,7 @@ CODES = {
     "invalid": 422,
     "locked": 423,
     "wire_version": 426,
+    "range_not_satisfiable": 416,
     "rate_limited": 429,
     "provider": 502,
     "unavailable": 503,

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from ghapp.api import parameters
-from ghapp.api.auth import ACTOR, READER
-from ghapp.api.common import CONTEXT
+from ghapp.api.common import ACTOR, CONTEXT, READER
 from ghapp.api.shapes import shown_blockers
 from ghapp.service import commanding, logs, seeing
 from ghapp.service.context import Context

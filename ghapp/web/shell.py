@@ -7,8 +7,8 @@ import structlog
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ghapp.api.auth import ACTOR, SESSION, csrf_token
-from ghapp.api.common import CONTEXT, SETTINGS, Handler, headers_of, rfc3339
+from ghapp.api.auth import SESSION, csrf_token
+from ghapp.api.common import ACTOR, CONTEXT, SETTINGS, Handler, headers_of, rfc3339
 from ghapp.core import sentences, timeline
 from ghapp.core.actors import NOBODY
 from ghapp.service.problems import CODES, Problem

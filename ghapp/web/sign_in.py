@@ -4,8 +4,9 @@ import re
 
 from aiohttp import web
 
-from ghapp.api.auth import ACTOR, SESSION, Session, admitted, form, new_session, sign_in, sign_out
-from ghapp.api.common import SETTINGS
+from ghapp.api.auth import SESSION, Session, admitted, new_session, sign_in, sign_out
+from ghapp.api.common import ACTOR, SETTINGS
+from ghapp.api.params import form
 from ghapp.core import sentences
 from ghapp.core.actors import NOBODY
 from ghapp.service.problems import Problem

@@ -10,10 +10,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from ghapp.api import routes as api_routes
-from ghapp.api import runner as runner_api
 from ghapp.api import streaming
-from ghapp.api.auth import authenticate
-from ghapp.api.common import CONTEXT, SETTINGS, errors
+from ghapp.api.common import BODY_LIMIT, CONTEXT, SETTINGS
+from ghapp.app import MIDDLEWARES
 from ghapp.config import Settings
 from ghapp.core.settings import Network
 from ghapp.core.values import Blocker, Door, EndedBy, Repository
@@ -29,7 +28,7 @@ from ghapp.store.logs import Chunk
 from ghapp.store.stores import Stores
 from ghapp.vcs.base import RepositoryClient, RepoToken
 from ghapp.web import routes as web_routes
-from ghapp.web.shell import refusals, secure
+from ghapp.web.shell import secure
 
 ADMIN_TOKEN = "admin-token-0123456789abcdef"
 BEARER = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
@@ -188,11 +187,12 @@ async def world(stores: Stores, **changes: object) -> AsyncIterator[World]:
     now = [NOON]
     ctx = Context(stores, {"github": Provider()}, chosen.url, b"lease", now=lambda: now[0])
     await reload.put_in_force(ctx, CONFIG)
-    app = web.Application(middlewares=[errors, refusals, authenticate])
+    app = web.Application(middlewares=MIDDLEWARES, client_max_size=BODY_LIMIT * 2)
     app[CONTEXT], app[SETTINGS] = ctx, chosen
     app.on_response_prepare.append(secure)
     app.on_shutdown.append(streaming.stop_following)
-    app.add_routes([*runner_api.routes(), *api_routes.routes(), *web_routes.routes()])
+    api_routes.install(app)
+    app.add_routes(web_routes.routes())
     client = TestClient(TestServer(app))
     await client.start_server()
     try:

@@ -12,6 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from ghapp.api import runner as runner_api
+from ghapp.api.auth import authenticate
 from ghapp.api.common import CONTEXT, SETTINGS, Handler, errors, wire_version
 from ghapp.config import Settings
 from ghapp.core.checks import Check, CheckState
@@ -361,10 +362,10 @@ async def rig_on(stores: Stores) -> AsyncIterator[Rig]:
         finally:
             handling.remove(request)
 
-    app = web.Application(middlewares=[watch, wire_version, errors], client_max_size=2 << 20)
+    app = web.Application(middlewares=[watch, wire_version, errors, authenticate], client_max_size=2 << 20)
     app[CONTEXT] = ctx
     app[SETTINGS] = settings()
-    app.add_routes(runner_api.routes())
+    app.add_routes([route.definition() for route in runner_api.ROUTES])
     server = TestServer(app, handler_cancellation=True)
     async with TestClient(server) as client:
         yield Rig(ctx, provider, client, clock, handling=handling)
