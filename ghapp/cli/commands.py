@@ -5,6 +5,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ghapp.cli.parser import Parser
+from ghapp.core.actors import SCOPES
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[Parser]
@@ -18,6 +19,7 @@ def add_parsers(commands: "Commands") -> None:
     _deploying(commands)
     _acting(commands)
     _locking(commands)
+    _tokens(commands)
     login = commands.add_parser(
         "login",
         help="store where Kedge is and the token it knows you by",
@@ -149,6 +151,37 @@ def _locking(commands: "Commands") -> None:
     _what_to_lock(unlock)
 
 
+def _tokens(commands: "Commands") -> None:
+    token = _add(
+        commands,
+        "token",
+        "create, list and revoke tokens",
+        "kedge token create ci --owner ana --scope read --scope deploy --app hello --expires 90d",
+        "kedge token create runner-eu --owner ana --scope runner --label eu",
+        "kedge token list",
+        "kedge token revoke 7",
+        json=False,
+        note="It takes a token with the scope admin; the token in use may be revoked with itself.",
+    )
+    actions = token.add_subparsers(dest="action", required=True, metavar="ACTION")
+    create = _add(actions, "create", "make one; its secret is shown this once", "kedge token create ci --owner ana "
+                  "--scope deploy --app hello --env staging --expires 90d")  # fmt: skip
+    create.add_argument("name", metavar="NAME", help="what it is for")
+    create.add_argument("--owner", required=True, metavar="LOGIN", help="who acts with it")
+    for option, named, does in (
+        ("--scope", "scopes", f"what for: {', '.join(SCOPES)}; again for more"),
+        ("--app", "apps", "only this app (for runners also owner/repo); again for more"),
+        ("--env", "environments", "only this environment; again for more"),
+        ("--label", "labels", "label of the runners that present it; again for more"),
+    ):
+        required, shown = option == "--scope", option[2:].upper()
+        create.add_argument(option, dest=named, action="append", required=required, metavar=shown, help=does)
+    create.add_argument("--expires", metavar="TIME", help="ends by itself after 12h, 90d, 52w (default: never)")
+    _add(actions, "list", "all of them, newest first, without their secrets", "kedge token list")
+    revoke = _add(actions, "revoke", "end one at once", "kedge token revoke 7")
+    revoke.add_argument("id", metavar="ID", type=_number, help="its number, as in `kedge token list`")
+
+
 def _what_to_lock(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("app", nargs="?", metavar="APP", type=_name)
     parser.add_argument("environment", nargs="?", metavar="ENV", type=_name)
@@ -220,5 +253,5 @@ def _sha(text: str) -> str:
 def _number(text: str) -> int:
     digits = text.removeprefix("#")
     if not (digits.isascii() and digits.isdigit() and len(digits) <= 18):
-        raise argparse.ArgumentTypeError(f"a deploy's number is needed here, not {text!r}")
+        raise argparse.ArgumentTypeError(f"a number is needed here, not {text!r}")
     return int(digits)

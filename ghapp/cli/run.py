@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from ghapp.cli import access, deploying, following, locking, looking
+from ghapp.cli import access, deploying, following, locking, looking, tokens
 from ghapp.cli.client import Client
 from ghapp.cli.errors import EXIT_FAILED, EXIT_INTERRUPTED, CommandError
 from ghapp.cli.login import login
@@ -27,6 +27,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, Kit], int]] = {
     "resume": deploying.resume,
     "lock": locking.lock,
     "unlock": locking.unlock,
+    "token": tokens.token,
 }
 
 
