@@ -22,7 +22,8 @@ def signed_by(body: bytes, signature: str, secrets: Iterable[str]) -> bool:
     """
     given = signature.encode(errors="surrogateescape")
     digests = [hmac.new(secret.encode(), body, hashlib.sha256).hexdigest() for secret in secrets]
-    return any([hmac.compare_digest(f"sha256={digest}".encode(), given) for digest in digests])
+    matches = [hmac.compare_digest(f"sha256={digest}".encode(), given) for digest in digests]
+    return any(matches)
 
 
 async def receive(request: web.Request) -> web.Response:
