@@ -6,7 +6,7 @@ from urllib.parse import quote
 import msgspec
 
 from ghapp.api.common import rfc3339
-from ghapp.core import timeline, values
+from ghapp.core import sentences, timeline, values
 from ghapp.core.values import State
 from ghapp.service.seeing import Seen, SeenApp, SeenEnvironment
 from ghapp.store import deploys
@@ -31,6 +31,16 @@ class Lock(msgspec.Struct, frozen=True):
     reason: str
     since: str | None
     until: str | None
+
+
+class RolledBack(msgspec.Struct, frozen=True):
+    """Since somebody rolled back from that deploy, automatic ones wait."""
+
+    name: str
+    sha: str
+    who: str
+    since: str | None
+    message: str
 
 
 class CancelRequested(msgspec.Struct, frozen=True):
@@ -100,6 +110,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     running: Deploy | None
     queue: list[Deploy]
     locks: list[Lock]
+    rolled_back: RolledBack | None
 
 
 class App(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,6 +147,10 @@ def blocker(one: values.Blocker) -> Blocker:
 
 def lock(one: values.Lock) -> Lock:
     return Lock(one.app, one.environment, one.who, one.reason, rfc3339(one.since), rfc3339(one.until))
+
+
+def rolled_back(one: values.RolledBack) -> RolledBack:
+    return RolledBack(one.name, one.sha, one.who, rfc3339(one.since), sentences.rolled_back(one))
 
 
 def event(one: Recorded) -> Event:
@@ -202,6 +217,7 @@ def environment(base_url: str, seen: SeenEnvironment) -> Environment:
         running=deploy(base_url, Seen(seen.active)) if seen.active else None,
         queue=[deploy(base_url, one) for one in seen.queue],
         locks=[lock(one) for one in seen.locks],
+        rolled_back=rolled_back(seen.rolled_back) if seen.rolled_back else None,
     )
 
 

@@ -6,7 +6,7 @@ from enum import IntEnum
 
 from ghapp.core import sentences
 from ghapp.core.checks import Evaluation
-from ghapp.core.values import Blocker, BlockerKind, Lock
+from ghapp.core.values import Blocker, BlockerKind, Lock, RolledBack
 
 
 class Verdict(IntEnum):
@@ -30,7 +30,7 @@ class Facts:
     ``forced`` holds what a permitted person, ``forced_by``, passed: ``checks``, ``lock``, ``all``. ``refused``
     are blockers that were found when it was asked and do not change (who may, which refs, which task).
     ``checks_problem`` says why the checks could not be read; ``token_missing`` names permissions that the
-    installation does not grant.
+    installation does not grant. ``rolled_back`` holds what is ``automatic``, and nobody forces it past that.
     """
 
     user: str
@@ -40,6 +40,7 @@ class Facts:
     refused: tuple[Blocker, ...] = ()
     waiting: tuple[Blocker, ...] = ()
     locks: tuple[Lock, ...] = ()
+    rolled_back: RolledBack | None = None
     turn: Blocker | None = None
     evaluation: Evaluation | None = None
     checks_problem: str | None = None
@@ -68,6 +69,8 @@ def _findings(facts: Facts) -> Iterator[tuple[Verdict, Blocker]]:
     for blocker in facts.waiting:
         yield Verdict.WAIT, blocker
     yield from ((Verdict.WAIT, _lock_blocker(lock)) for lock in facts.locks if not _passes(facts, lock))
+    if facts.automatic and facts.rolled_back:
+        yield Verdict.WAIT, _rolled_back_blocker(facts.rolled_back)
     if facts.turn:
         yield Verdict.WAIT, facts.turn
     if facts.token_missing:
@@ -79,6 +82,10 @@ def _findings(facts: Facts) -> Iterator[tuple[Verdict, Blocker]]:
 
 def _lock_blocker(lock: Lock) -> Blocker:
     return Blocker(BlockerKind.LOCK, sentences.locked(lock), since=lock.since, who=lock.who, until=lock.until)
+
+
+def _rolled_back_blocker(one: RolledBack) -> Blocker:
+    return Blocker(BlockerKind.ROLLED_BACK, sentences.rolled_back(one), since=one.since, who=one.who)
 
 
 def _check_findings(facts: Facts) -> Iterator[tuple[Verdict, Blocker]]:

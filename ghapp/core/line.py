@@ -4,14 +4,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ghapp.core import gate, sentences
-from ghapp.core.values import Blocker, BlockerKind, Lock, State
+from ghapp.core.values import Blocker, BlockerKind, Lock, RolledBack, State
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """A queued deploy. ``front_at``: when it was put to the front, else None. ``own`` are the blockers that
     concern it alone (checks, permissions of the token …), as last reported. While ``registering`` it has no
-    place yet: it can neither be claimed nor hold others."""
+    place yet: it can neither be claimed nor hold others. ``automatic``: nobody asked for it."""
 
     id: int
     name: str
@@ -24,6 +24,7 @@ class Waiting:
     forced_by: str | None = None
     own: tuple[Blocker, ...] = ()
     registering: Blocker | None = None
+    automatic: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Place:
 
 
 #: Who is held by one of these does not hold those behind.
-_NO_PLACE = frozenset({BlockerKind.LOCK, BlockerKind.REGISTERING})
+_NO_PLACE = frozenset({BlockerKind.LOCK, BlockerKind.REGISTERING, BlockerKind.ROLLED_BACK})
 
 
 def order(waiting: Waiting) -> tuple[int, int, int, int]:
@@ -59,8 +60,13 @@ def order(waiting: Waiting) -> tuple[int, int, int, int]:
     return (waiting.front_at is None, at, waiting.deployment_id or unregistered, waiting.id)
 
 
-def arrange(waiting: Iterable[Waiting], active: Active | None, locks: Sequence[Lock]) -> list[Place]:
-    """The line in order. A deploy that a lock holds does not stop one that may pass the lock."""
+def arrange(
+    waiting: Iterable[Waiting],
+    active: Active | None,
+    locks: Sequence[Lock],
+    rolled_back: RolledBack | None = None,
+) -> list[Place]:
+    """The line in order. A deploy that a lock or a rollback holds does not stop one that may pass."""
     places: list[Place] = []
     turn = _busy(active) if active else None
     for position, one in enumerate(sorted(waiting, key=order), 1):
@@ -71,7 +77,9 @@ def arrange(waiting: Iterable[Waiting], active: Active | None, locks: Sequence[L
             forced_by=one.forced_by,
             waiting=unregistered,
             locks=tuple(locks),
+            rolled_back=rolled_back,
             turn=turn,
+            automatic=one.automatic,
         )
         blockers = gate.decide(facts).blockers
         places.append(Place(one.id, position, blockers or one.own, next=not blockers))

@@ -36,6 +36,8 @@ def told(kind: str, who: str | None, data: Mapping[str, object]) -> str:
             return f"{somebody} asked to cancel it."
         case "forced":
             return f"{somebody} forced it past {_forced(data)}."
+        case "rolled_back":
+            return f"Automatic deploys wait from here on: {somebody} rolls back from {_text(data, 'before')}."
         case "lease_expired":
             return f"Runner {somebody} was not heard again before it started; back in line."
         case "lost":

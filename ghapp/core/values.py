@@ -88,6 +88,18 @@ class Lock:
 
 
 @dataclass(frozen=True, slots=True)
+class RolledBack:
+    """Somebody rolled an environment back: until a person deploys or resumes them, automatic deploys wait there.
+    ``name`` and ``sha`` are of the deploy that was live when it was asked for."""
+
+    environment: str
+    name: str
+    sha: str
+    who: str
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
 class DeploymentStatus:
     """What a provider shall show of a deployment. ``state`` is one of GitHub's deployment states.
 

@@ -11,6 +11,12 @@ async def environment_of(tx: Tx, app: AppConfig, config: EnvironmentConfig) -> E
     return await places.keep_environment(tx, await places.keep_app(tx, app.name), config.name)
 
 
+async def environment_id(tx: Tx, app: AppConfig, config: EnvironmentConfig) -> int:
+    """The id of the environment's row, for reading; 0 where there is none yet, which nothing has."""
+    found = (one.id for one in await places.environments(tx) if (one.app, one.name) == (app.name, config.name))
+    return next(found, 0)
+
+
 async def keep_all(tx: Tx, apps: tuple[AppConfig, ...]) -> None:
     """Rows for every app and environment of a config, so that locks can hold what was never deployed."""
     for app in apps:

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from ghapp.core import commands, sentences
 from ghapp.core.config import EnvironmentConfig
+from ghapp.core.releases import ROLLBACK
 from ghapp.core.values import STATUS_OF, Blocker, BlockerKind, DeploymentStatus, Door, State
-from ghapp.service import lines, measuring, statuses
+from ghapp.service import lines, measuring, rolled_back, statuses
 from ghapp.service.context import Context
 from ghapp.store import deploys, events, outbox, places
 from ghapp.store.base import Tx
@@ -17,8 +18,7 @@ from ghapp.store.places import Environment
 class Request:
     """What is asked for. ``request`` tells repeated askings of the same thing; ``refused`` are blockers found
     when it was asked (who may, which refs): with any of them the deploy is recorded as rejected. ``registering``:
-    the provider does not know of it yet and is to be told. ``front``: before all that wait already. ``own``: what
-    is known to be pending."""
+    the provider does not know of it yet and is to be told. ``own``: what is known to be pending."""
 
     request: str
     config: EnvironmentConfig
@@ -32,7 +32,6 @@ class Request:
     deployment_id: int | None = None
     registering: bool = False
     forced: frozenset[str] = frozenset()
-    front: bool = False
     on_behalf_of: str | None = None
     hosts: str = ""
     refused: tuple[Blocker, ...] = ()
@@ -68,7 +67,7 @@ async def ask(tx: Tx, ctx: Context, environment: Environment, request: Request) 
         registering=int(request.registering),
         forced=request.forced,
         forced_by=request.user if request.forced else None,
-        front_at=now if request.front or request.forced else None,
+        front_at=now if request.forced or request.task == ROLLBACK else None,
         door=request.door.value,
         task=request.task,
         ref=request.ref,
@@ -87,9 +86,11 @@ async def ask(tx: Tx, ctx: Context, environment: Environment, request: Request) 
     refused = (*request.refused, *_command_problems(deploy))
     if refused:
         return await end(tx, ctx, deploy, State.REJECTED, blockers=refused)
+    if request.task == ROLLBACK:
+        await rolled_back.begin(tx, ctx, deploy)
     if request.registering:
         await _register(tx, deploy, now)
-    await lines.settle(tx, ctx, environment.id)
+    await lines.settle(tx, ctx, environment.id, deploy_id)
     return await _known(tx, deploy_id)
 
 

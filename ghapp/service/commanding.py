@@ -2,8 +2,9 @@
 
 from ghapp.core.actors import Actor
 from ghapp.core.config import AppConfig
+from ghapp.core.releases import ROLLBACK
 from ghapp.core.values import Door
-from ghapp.service import acting, locking, permits, requesting, seeing
+from ghapp.service import acting, locking, permits, requesting, rollback, seeing
 from ghapp.service.context import Context
 from ghapp.store.deploys import Deploy
 
@@ -31,6 +32,8 @@ async def declare_dead(ctx: Context, actor: Actor, app: str, number: int) -> Dep
 async def retry(ctx: Context, actor: Actor, app: str, number: int, *, key: str | None, door: Door) -> Deploy:
     """The same sha, environment and task again, as a new deploy. Raises Problem as `requesting.request` does."""
     deploy = await _find(ctx, app, number)
+    if deploy.task == ROLLBACK:
+        return await rollback.again(ctx, actor, deploy, key=key, door=door)
     wish = requesting.Wish(environment=deploy.environment, sha=deploy.sha, task=deploy.task, key=key, door=door)
     return await requesting.request(ctx, actor, app, wish)
 

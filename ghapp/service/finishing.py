@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ghapp.core import sentences, states
 from ghapp.core.values import DeploymentStatus, EndedBy, State
-from ghapp.service import asking, lines, statuses
+from ghapp.service import asking, lines, rolled_back, statuses
 from ghapp.service.claiming import LEASE_MS
 from ghapp.service.context import Context
 from ghapp.service.leases import checked, facts_of, leased, renew
@@ -91,6 +91,7 @@ async def _close(tx: Tx, ctx: Context, deploy: Deploy, state: State, end: End) -
         signal=end.signal,
         log_end=end.log_end,
     )
+    await rolled_back.ended(tx, ctx, ended)
     granted = await statuses.want_or_grant(tx, ctx, ended, asking.ended_status(ctx, ended))
     await lines.settle(tx, ctx, ended.environment_id)
     return Finished(await deploys.get(tx, ended.id) or ended, granted, statuses.WRITE_WITHIN_S)

@@ -11,7 +11,7 @@ from ghapp.service import asking, lines, statuses
 from ghapp.service.claiming import LEASE_MS
 from ghapp.service.context import Context, lease_hash
 from ghapp.service.problems import Problem, of_step
-from ghapp.store import checks, deploys, events, locks, places
+from ghapp.store import checks, deploys, events, locks, places, releases
 from ghapp.store.base import Tx
 from ghapp.store.deploys import Deploy
 
@@ -172,7 +172,14 @@ async def start(tx: Tx, ctx: Context, deploy_id: int, lease: str, check_counter:
 
 async def _start_verdict(tx: Tx, ctx: Context, deploy: Deploy, check_counter: int) -> str:
     held_by = tuple(await locks.on(tx, deploy.environment_id, ctx.now()))
-    facts = gate.Facts(user=deploy.user, forced=deploy.forced, forced_by=deploy.forced_by, locks=held_by)
+    facts = gate.Facts(
+        user=deploy.user,
+        forced=deploy.forced,
+        forced_by=deploy.forced_by,
+        locks=held_by,
+        rolled_back=await releases.rolled_back(tx, deploy.environment_id),
+        automatic=deploy.door == Door.AUTOMATIC,
+    )
     decision = gate.decide(facts)
     if decision.verdict is not gate.Verdict.OPEN:
         return "no"

@@ -10,6 +10,7 @@ from ghapp.core.actors import Actor
 from ghapp.core.config import AppConfig, EnvironmentConfig
 from ghapp.core.releases import Pending, Standing, Track
 from ghapp.service import permits, requesting, seeing
+from ghapp.service.apps import environment_id
 from ghapp.service.context import Context
 from ghapp.service.problems import Problem
 from ghapp.store import deploys, places
@@ -59,6 +60,12 @@ class Whereabouts:
         return releases.where_it_is(self.commit.committed_at if self.commit else None, self.standings)
 
 
+def deploy_number(app_name: str, text: str) -> int | None:
+    """The number that ``12``, ``#12`` or ``app#12`` names a deploy by."""
+    found = _DEPLOY.fullmatch(text.removeprefix(app_name) if text.startswith(f"{app_name}#") else text)
+    return int(found[1]) if found else None
+
+
 # The difference
 
 
@@ -85,8 +92,7 @@ async def compare(
 
 async def _live_in(ctx: Context, app: AppConfig, config: EnvironmentConfig) -> Point:
     async def live(tx: Tx) -> Sequence[releases.Release]:
-        rows = {(one.app, one.name): one.id for one in await places.environments(tx)}
-        return await stored.newest(tx, rows.get((app.name, config.name), 0), 1)
+        return await stored.newest(tx, await environment_id(tx, app, config), 1)
 
     found = await ctx.stores.main.read(live)
     if not found:
@@ -95,9 +101,8 @@ async def _live_in(ctx: Context, app: AppConfig, config: EnvironmentConfig) -> P
 
 
 async def _point(ctx: Context, client: RepositoryClient, app: AppConfig, field: str, text: str) -> Point:
-    named = _DEPLOY.fullmatch(text.removeprefix(app.name) if text.startswith(f"{app.name}#") else text)
-    if named:
-        number = int(named[1])
+    number = deploy_number(app.name, text)
+    if number is not None:
         deploy = await ctx.stores.main.read(lambda tx: deploys.by_number(tx, app.name, number))
         if deploy:
             return Point(deploy.name, deploy.sha, deploy.number)
@@ -205,7 +210,7 @@ async def _track(tx: Tx, ctx: Context, name: str, environment_id: int) -> Track:
     if active := await deploys.active(tx, environment_id):
         since = active.started_at or active.claimed_at or active.asked_at
         pending.append(Pending(active.number, active.sha, active.user, since, running=True))
-    for one in (await seeing.line(tx, ctx, environment_id))[:LINE]:
+    for one in (await seeing.front(tx, ctx, environment_id))[:LINE]:
         waiting = one.deploy
         pending.append(Pending(waiting.number, waiting.sha, waiting.user, waiting.asked_at, blockers=waiting.blockers))
     return Track(name, tuple(history), tuple(pending), whole=len(history) < HISTORY)

@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from ghapp.core import gate, sentences
@@ -16,14 +17,18 @@ from ghapp.service.problems import Problem
 from ghapp.store import deploys, locks, places
 from ghapp.store.base import Conflict, Tx
 from ghapp.store.deploys import Deploy
-from ghapp.vcs.base import Commit, NotFound, ProviderError, RepositoryClient
+from ghapp.vcs.base import NotFound, ProviderError, RepositoryClient
+
+#: Raises Problem where what was decided on before the transaction is no longer so.
+Guard = Callable[[Tx], Awaitable[None]]
 
 FORCES = {"checks": "checks", "true": "checks", "1": "checks", "lock": "lock", "all": "all"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What somebody asks for; what is None is derived. ``key`` makes asking again safe."""
+    """What somebody asks for; what is None is derived. ``key`` makes asking again safe. ``was_live``: the ``sha`` was
+    live there, so that it exists and its checks were asked."""
 
     environment: str | None = None
     ref: str | None = None
@@ -33,8 +38,7 @@ class Wish:
     wait: bool = False
     key: str | None = None
     door: Door = Door.API
-    checks_asked: bool = False
-    front: bool = False
+    was_live: bool = False
 
 
 def forced(text: str | None) -> frozenset[str]:
@@ -75,6 +79,19 @@ async def request(ctx: Context, actor: Actor, app_name: str, wish: Wish) -> Depl
     environment = environment_in(app, wish.environment)
     if environment.command(wish.task) is None:
         raise Problem("invalid", sentences.unknown_task(wish.task, environment.task_names), field="task")
+    return await request_in(ctx, actor, app, environment, wish)
+
+
+async def request_in(
+    ctx: Context,
+    actor: Actor,
+    app: AppConfig,
+    environment: EnvironmentConfig,
+    wish: Wish,
+    guard: Guard | None = None,
+) -> Deploy:
+    """As `request`, in an environment whose config knows the task. ``guard`` is asked last, in the transaction that
+    records the deploy."""
     await permits.require(ctx, actor, "deploy", app, environment)
     identity = _identity(actor, wish)
     if known := await ctx.stores.main.read(lambda tx: deploys.by_request(tx, identity)):
@@ -82,15 +99,34 @@ async def request(ctx: Context, actor: Actor, app_name: str, wish: Wish) -> Depl
     repository = await permits.repository_of(ctx, app)
     client = ctx.providers[app.via].repository(repository)
     try:
-        ref, commit = await _resolve(client, repository, environment, wish)
-        await _check_refs(client, commit.sha, environment)
-        blockers = await _ask_checks(ctx, client, commit.sha, environment, wish)
+        ref, sha = await _resolve(client, repository, environment, wish)
+        await _check_refs(client, sha, environment)
+        blockers = await _ask_checks(ctx, client, sha, environment, wish)
     except ProviderError as error:
         raise Problem("provider", error.message) from error
     reach = locking.Reach.NONE
     if wish.force & {"lock", "all"}:
         reach = await locking.reach_of(ctx, actor, app, environment.name)
-    return await _record(ctx, actor, app, environment, repository, ref, commit, blockers, wish, identity, reach)
+    asked = asking.Request(
+        request=identity,
+        config=environment,
+        repository_id=0,
+        door=wish.door,
+        task=wish.task,
+        ref=ref,
+        sha=sha,
+        user=actor.name,
+        asked_at=ctx.now(),
+        registering=True,
+        forced=wish.force,
+        own=blockers,
+    )
+    return await _record(ctx, actor, app, repository, asked, wish, reach, guard)
+
+
+async def known(ctx: Context, actor: Actor, wish: Wish) -> Deploy | None:
+    """The deploy that this actor asked for with the same Idempotency-Key."""
+    return await ctx.stores.main.read(lambda tx: deploys.by_request(tx, _identity(actor, wish)))
 
 
 def _identity(actor: Actor, wish: Wish) -> str:
@@ -102,8 +138,10 @@ def _identity(actor: Actor, wish: Wish) -> str:
 
 async def _resolve(
     client: RepositoryClient, repository: Repository, environment: EnvironmentConfig, wish: Wish
-) -> tuple[str, Commit]:
-    """The ref and the commit that are meant. Raises Problem ``invalid``."""
+) -> tuple[str, str]:
+    """The ref and the sha that are meant. Raises Problem ``invalid``."""
+    if wish.was_live and wish.sha:
+        return wish.sha, wish.sha
     auto = environment.auto.branch if environment.auto else None
     ref = wish.ref or (None if wish.sha else auto or repository.default_branch or await client.default_branch())
     try:
@@ -120,7 +158,7 @@ async def _resolve(
             raise Problem("invalid", sentences.no_commit(wish.ref), field="ref") from error
         if comparison.status not in {"behind", "identical"}:
             raise Problem("invalid", sentences.disagree(commit.sha, wish.ref), field="sha")
-    return ref or commit.sha, commit
+    return ref or commit.sha, commit.sha
 
 
 async def _check_refs(client: RepositoryClient, sha: str, environment: EnvironmentConfig) -> None:
@@ -132,7 +170,7 @@ async def _ask_checks(
     ctx: Context, client: RepositoryClient, sha: str, environment: EnvironmentConfig, wish: Wish
 ) -> tuple[Blocker, ...]:
     """What is still pending. Raises Problem ``checks_failed`` with each failing check and its link."""
-    if wish.checks_asked or wish.force & {"checks", "all"} or environment.checks == ():
+    if wish.was_live or wish.force & {"checks", "all"} or environment.checks == ():
         return ()
     evaluation: Evaluation = evaluate(await client.checks(sha), Policy(environment.checks, ctx.own_checks))
     decision = gate.decide(gate.Facts(user="", evaluation=evaluation))
@@ -147,36 +185,21 @@ async def _record(
     ctx: Context,
     actor: Actor,
     app: AppConfig,
-    config: EnvironmentConfig,
     repository: Repository,
-    ref: str,
-    commit: Commit,
-    blockers: tuple[Blocker, ...],
+    asked: asking.Request,
     wish: Wish,
-    identity: str,
     reach: locking.Reach,
+    guard: Guard | None,
 ) -> Deploy:
-    asked = asking.Request(
-        request=identity,
-        config=config,
-        repository_id=0,
-        door=wish.door,
-        task=wish.task,
-        ref=ref,
-        sha=commit.sha,
-        user=actor.name,
-        asked_at=ctx.now(),
-        registering=True,
-        forced=wish.force,
-        front=wish.front,
-        own=blockers,
-    )
-
     async def work(tx: Tx) -> Deploy:
-        environment = await environment_of(tx, app, config)
+        environment = await environment_of(tx, app, asked.config)
         await places.hold_environment(tx, environment.id)
         repository_id = await places.keep_repository(tx, app.via, repository)
         await places.bind_app(tx, environment.app_id, repository_id)
+        if already := await deploys.by_request(tx, asked.request):
+            return already
+        if guard:
+            await guard(tx)
         held_by = await locks.on(tx, environment.id, ctx.now())
         if wish.force & {"lock", "all"}:
             await locking.take_over(tx, ctx, held_by, actor.name, reach)
@@ -187,10 +210,10 @@ async def _record(
     try:
         return await ctx.decide(work)
     except Conflict:
-        known = await ctx.stores.main.read(lambda tx: deploys.by_request(tx, identity))
-        if known is None:
+        already = await ctx.stores.main.read(lambda tx: deploys.by_request(tx, asked.request))
+        if already is None:
             raise
-        return known
+        return already
 
 
 def _locked(lock: Lock) -> Problem:
