@@ -105,7 +105,7 @@ class People:
     async def ended(self, number: int, within_s: float = WITHIN_S) -> dict[str, Any]:
         return await self.in_state(number, *FINAL, within_s=within_s)
 
-    async def blocked(self, number: int, *words: str) -> str:
+    async def blocked(self, number: int, *words: str, within_s: float = WITHIN_S) -> str:
         """Wait until the deploy waits with these words in its blockers; all its blockers."""
 
         async def said() -> str | None:
@@ -113,7 +113,7 @@ class People:
             text = " ".join(blocker["message"] for one in found for blocker in one["blockers"])
             return text if text and all(word in text for word in words) else None
 
-        return str(await until(said, lambda: f"hello#{number} is blocked by {words}\n{self.says()}"))
+        return str(await until(said, lambda: f"hello#{number} is blocked by {words}\n{self.says()}", within_s))
 
     async def rows(self, query: str) -> list[dict[str, Any]]:
         """What no door shows, from the database."""
