@@ -25,8 +25,9 @@ class Terminal:
     def __init__(self, as_json: bool | None) -> None:
         self.as_json = as_json if as_json is not None else not sys.stdout.isatty()
         self.asked_for_json = as_json is True
-        self.out = Console(highlight=False, soft_wrap=False)
-        self.err = Console(highlight=False, stderr=True)
+        # Names of branches and people are no markup: https://rich.readthedocs.io/en/stable/markup.html
+        self.out = Console(highlight=False, markup=False, emoji=False)
+        self.err = Console(highlight=False, markup=False, emoji=False, stderr=True)
 
     def result(self, body: bytes, shown: Callable[[], Iterable[RenderableType]]) -> None:
         """What a command was asked for: the API's answer as it is, or as people read it."""

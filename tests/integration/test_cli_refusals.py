@@ -159,12 +159,13 @@ async def test_the_line_with_estimates(fake: FakeKedge) -> None:
     estimate = {"starts_at": "2026-11-23T14:02:00.000Z", "ends_at": "2999-01-01T00:00:00Z"}
     running = {**DEPLOY, "number": 2, "state": "running", "blockers": [], "position": None, "estimate": estimate}
     waits = {**DEPLOY, "estimate": {**estimate, "starts_at": "2999-01-01T00:00:00Z"}}
-    unknown = {**DEPLOY, "number": 4, "position": 2, "estimate": None}
+    unknown = {**DEPLOY, "number": 4, "ref": "[/red]:smile:", "position": 2, "estimate": None}
     fake.on("GET /api/0/hello/queue?env=staging", says({"items": [running, waits, unknown], "next": "abc"}))
     done = await kedge(fake.url, "queue", "hello", "--env", "staging", "--no-json")
     first, second, third = (line for line in done.out.splitlines() if "hello#" in line)
     assert [word for word in ("staging", "hello#2", "ends in about", "running") if word not in first] == []
     assert [word for word in ("hello#3", "begins in about", "Waiting for check ci.") if word not in second] == []
+    assert "([/red]:smile:)" in third
     assert ("hello#4" in third, "–" in third, "There are more" in done.out) == (True, True, True)
 
 
@@ -220,7 +221,7 @@ async def test_a_lock_until_a_time(fake: FakeKedge) -> None:
         (["lock", "hello", "staging", "--reason", "x", "--until", "soon"], "18:00"),
         (["lock", "hello", "staging", "--reason", "x", "--until", "18:00", "--for", "2h"], "--for"),
         (["cancel", "hello"], "kedge cancel hello 12"),
-        (["cancel", "hello", "twelve"], "a deploy's number"),
+        (["cancel", "hello", "twelve"], "a number is needed"),
         (["why", "hello#3", "--env", "staging"], "not both"),
         (["deploy", "hello", "--token", "x"], "not understood: --token x"),
         ([], "COMMAND"),
