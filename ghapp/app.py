@@ -16,8 +16,9 @@ from ghapp.api.common import BODY_LIMIT, CONTEXT, SETTINGS, errors, wire_version
 from ghapp.api.observing import observe
 from ghapp.api.streaming import stop_following
 from ghapp.config import Settings, read_apps, unmet
-from ghapp.service import outgoing, reload, sweeping
+from ghapp.service import outgoing, reload, sweeping, tokens
 from ghapp.service.context import Context
+from ghapp.store.base import StoreError
 from ghapp.store.stores import open_stores
 from ghapp.vcs import github_events
 from ghapp.vcs.base import AppClient
@@ -64,6 +65,8 @@ async def _context(settings: Settings, app: web.Application) -> AsyncIterator[No
             for worker in workers:
                 with suppress(asyncio.CancelledError):
                     await worker
+            with suppress(StoreError):
+                await tokens.keep_uses(ctx)
             await stores.close()
 
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from structlog.testing import capture_logs
 
 from ghapp.store.stores import Stores
 from tests.integration.command_line import Done, kedge
@@ -12,8 +13,9 @@ from tests.integration.token_calls import call, pushing
 
 @pytest.fixture
 async def world(stores: Stores) -> AsyncIterator[World]:
-    async with pushing(stores) as made:
-        yield made
+    with capture_logs():  # the app's, which runs in the same process, would go to the command's stdout
+        async with pushing(stores) as made:
+            yield made
 
 
 async def run(world: World, *words: str, token: str = ADMIN_TOKEN) -> Done:
