@@ -11,11 +11,12 @@ import signal
 import struct
 import sys
 import termios
+import threading
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TextIO
 
 import msgspec
 import pytest
@@ -53,8 +54,25 @@ async def kedge(url: str | None, *words: str, stdin: str = "", **variables: str)
     return await asyncio.to_thread(_call, words, stdin, environment(url, **variables))
 
 
+class _Captured(io.TextIOWrapper):
+    """What this thread writes; what others write (the app logs in its own) goes where it went before."""
+
+    def __init__(self, before: TextIO) -> None:
+        super().__init__(io.BytesIO(), "utf-8", write_through=True)
+        self._before = before
+        self._thread = threading.get_ident()
+
+    def write(self, text: str) -> int:
+        return super().write(text) if threading.get_ident() == self._thread else self._before.write(text)
+
+    def written(self) -> str:
+        self.flush()
+        self.seek(0)
+        return self.read()
+
+
 def _call(words: Sequence[str], stdin: str, variables: Mapping[str, str]) -> Done:
-    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    out, err = _Captured(sys.stdout), _Captured(sys.stderr)
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         for name in set(os.environ) - set(variables):
             patch.delenv(name)
@@ -65,7 +83,7 @@ def _call(words: Sequence[str], stdin: str, variables: Mapping[str, str]) -> Don
             code = main(words)
         except SystemExit as end:
             code = int(end.code or 0)
-    return Done(code, *(stream.buffer.getvalue().decode() for stream in (out, err)))
+    return Done(code, out.written(), err.written())
 
 
 async def kedge_process(url: str | None, *words: str, stdin: str = "", **variables: str) -> Done:
