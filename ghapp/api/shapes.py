@@ -6,7 +6,7 @@ from urllib.parse import quote
 import msgspec
 
 from ghapp.api.common import rfc3339
-from ghapp.core import sentences, timeline, values
+from ghapp.core import releases, timeline, values
 from ghapp.core.values import State
 from ghapp.service.seeing import Seen, SeenApp, SeenEnvironment
 from ghapp.store import deploys
@@ -150,7 +150,7 @@ def lock(one: values.Lock) -> Lock:
 
 
 def rolled_back(one: values.RolledBack) -> RolledBack:
-    return RolledBack(one.name, one.sha, one.who, rfc3339(one.since), sentences.rolled_back(one))
+    return RolledBack(one.name, one.sha, one.who, rfc3339(one.since), releases.rolled_back(one))
 
 
 def event(one: Recorded) -> Event:

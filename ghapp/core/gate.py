@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
-from ghapp.core import sentences
+from ghapp.core import releases, sentences
 from ghapp.core.checks import Evaluation
 from ghapp.core.values import Blocker, BlockerKind, Lock, RolledBack
 
@@ -85,7 +85,7 @@ def _lock_blocker(lock: Lock) -> Blocker:
 
 
 def _rolled_back_blocker(one: RolledBack) -> Blocker:
-    return Blocker(BlockerKind.ROLLED_BACK, sentences.rolled_back(one), since=one.since, who=one.who)
+    return Blocker(BlockerKind.ROLLED_BACK, releases.rolled_back(one), since=one.since, who=one.who)
 
 
 def _check_findings(facts: Facts) -> Iterator[tuple[Verdict, Blocker]]:

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ghapp.core.sentences import clock
-from ghapp.core.values import Blocker
+from ghapp.core.sentences import clock, short
+from ghapp.core.values import Blocker, RolledBack
 
 #: The task of a deploy that brings back what was live before.
 ROLLBACK = "rollback"
@@ -232,3 +232,34 @@ def _place(one: Standing) -> str:
 
 def exact_only(problem: str) -> str:
     return f"The provider could not be asked, so only deploys of exactly this sha are known: {problem}"
+
+
+def rolled_back(one: RolledBack) -> str:
+    return (
+        f"Rolled back from {one.name} ({short(one.sha)}) by {one.who}, {clock(one.since)}; automatic deploys to "
+        f"{one.environment} wait until somebody deploys there or resumes them."
+    )
+
+
+def nothing_live(environment: str) -> str:
+    return f"Nothing is live in {environment} yet; say what to compare from."
+
+
+def nothing_earlier(environment: str) -> str:
+    return f"Nothing that was live in {environment} before is left to go back to."
+
+
+def not_a_target(name: str, environment: str) -> str:
+    return f"{name} cannot be rolled back to: it was never live in {environment}, or its commit is live now."
+
+
+def rolling_back(name: str, sha: str) -> str:
+    return f"{name} already brings {short(sha)} back."
+
+
+def live_has_changed(environment: str) -> str:
+    return f"What is live in {environment} has just changed, so nothing was done; look, and ask again."
+
+
+def not_comparable(one: str, other: str) -> str:
+    return f"{one} and {other} cannot be compared: they share no history, or a commit is gone from the repository."

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 
 from ghapp.core.checks import Check
-from ghapp.core.values import DESCRIPTION_LIMIT, Lock, RolledBack, State
+from ghapp.core.values import DESCRIPTION_LIMIT, Lock, State
 
 
 def clock(at: int) -> str:
@@ -158,13 +158,6 @@ def no_secrets(runner: str, names: Sequence[str]) -> str:
     return f"Runner {runner} has no value for the secrets {joined(names)}; set them in its environment."
 
 
-def rolled_back(one: RolledBack) -> str:
-    return (
-        f"Rolled back from {one.name} ({short(one.sha)}) by {one.who}, {clock(one.since)}; automatic deploys to "
-        f"{one.environment} wait until somebody deploys there or resumes them."
-    )
-
-
 def ready() -> str:
     return "Ready; waiting for a runner to take it."
 
@@ -242,30 +235,6 @@ def no_commit(name: str) -> str:
 
 def disagree(sha: str, ref: str) -> str:
     return f"{short(sha)} is not on {ref}; give the one or the other, or a ref that contains it."
-
-
-def nothing_live(environment: str) -> str:
-    return f"Nothing is live in {environment} yet; say what to compare from."
-
-
-def nothing_earlier(environment: str) -> str:
-    return f"Nothing that was live in {environment} before is left to go back to."
-
-
-def not_a_target(name: str, environment: str) -> str:
-    return f"{name} cannot be rolled back to: it was never live in {environment}, or its commit is live now."
-
-
-def rolling_back(name: str, sha: str) -> str:
-    return f"{name} already brings {short(sha)} back."
-
-
-def live_has_changed(environment: str) -> str:
-    return f"What is live in {environment} has just changed, so nothing was done; look, and ask again."
-
-
-def not_comparable(one: str, other: str) -> str:
-    return f"{one} and {other} cannot be compared: they share no history, or a commit is gone from the repository."
 
 
 # How it goes and ends

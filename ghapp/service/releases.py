@@ -96,7 +96,7 @@ async def _live_in(ctx: Context, app: AppConfig, config: EnvironmentConfig) -> P
 
     found = await ctx.stores.main.read(live)
     if not found:
-        raise Problem("invalid", sentences.nothing_live(config.name), field="from")
+        raise Problem("invalid", releases.nothing_live(config.name), field="from")
     return Point(f"{app.name}#{found[0].number}", found[0].sha, found[0].number)
 
 
@@ -118,7 +118,7 @@ async def _comparison(client: RepositoryClient, before: Point, after: Point) -> 
     try:
         return await client.compare(before.sha, after.sha)
     except NotFound as error:
-        raise Problem("invalid", sentences.not_comparable(before.name, after.name), field="to") from error
+        raise Problem("invalid", releases.not_comparable(before.name, after.name), field="to") from error
 
 
 # Where a commit is

@@ -59,7 +59,7 @@ async def roll_back(ctx: Context, actor: Actor, app_name: str, wish: Wish) -> De
 
     async def unchanged(tx: Tx) -> None:
         if (await _target(tx, app, environment, wish.to)).sha != target.sha:
-            raise Problem("conflict", sentences.live_has_changed(environment.name))
+            raise Problem("conflict", releases.live_has_changed(environment.name))
 
     config, asked = environment.for_rollback(), replace(asked, sha=target.sha)
     return await requesting.request_in(ctx, actor, app, config, asked, unchanged)
@@ -98,9 +98,9 @@ async def _target(tx: Tx, app: AppConfig, environment: EnvironmentConfig, to: st
     history = await stored.newest(tx, where, HISTORY)
     found = releases.before(history) if to is None else await _named(tx, app, where, history, to)
     if found is None and to is None:
-        raise Problem("conflict", sentences.nothing_earlier(environment.name), hint=_hint(app, history))
+        raise Problem("conflict", releases.nothing_earlier(environment.name), hint=_hint(app, history))
     if found is None:
-        message = sentences.not_a_target(to or "", environment.name)
+        message = releases.not_a_target(to or "", environment.name)
         raise Problem("invalid", message, hint=_hint(app, history), field="to", candidates=_candidates(history))
     await _not_under_way(tx, where, found)
     return found
@@ -119,7 +119,7 @@ async def _not_under_way(tx: Tx, environment_id: int, target: Release) -> None:
     deploy = await deploys.get(tx, target.id)
     for one in await deploys.of_sha(tx, deploy.repository_id, target.sha) if deploy else ():
         if one.task == ROLLBACK and one.environment_id == environment_id:
-            raise Problem("conflict", sentences.rolling_back(one.name, one.sha), deploy=one.name)
+            raise Problem("conflict", releases.rolling_back(one.name, one.sha), deploy=one.name)
 
 
 def _candidates(history: list[Release]) -> list[dict[str, object]]:

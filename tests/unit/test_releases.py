@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from ghapp.core import gate, line, sentences
+from ghapp.core import gate, line
 from ghapp.core.config import EnvironmentConfig
 from ghapp.core.gate import Facts, Verdict
 from ghapp.core.line import Waiting, arrange
@@ -16,6 +16,7 @@ from ghapp.core.releases import (
     before,
     candidates,
     next_look,
+    rolled_back,
     standing,
     where_it_is,
 )
@@ -124,7 +125,7 @@ def test_what_is_automatic_waits_however_it_is_forced(forced: tuple[str, ...]) -
     assert decision.verdict is Verdict.WAIT
     (blocker,) = decision.blockers
     assert (blocker.kind, blocker.since, blocker.who) == (BlockerKind.ROLLED_BACK, NOON, "ana")
-    assert blocker.message == sentences.rolled_back(ROLLED_BACK)
+    assert blocker.message == rolled_back(ROLLED_BACK)
     assert "Rolled back from shop#3 (ccccccc) by ana" in blocker.message
 
 
@@ -216,9 +217,9 @@ def test_what_was_not_looked_at_is_not_claimed() -> None:
 
 
 def test_since_and_until() -> None:
-    rolled_back = standing(track("A B C C <A"), {"A": False, "B": False, "C": True})
-    assert (rolled_back.since, rolled_back.until) == (NOON + 3 * MINUTE, NOON + 5 * MINUTE)
-    assert rolled_back.ended_by == "ana"
+    gone = standing(track("A B C C <A"), {"A": False, "B": False, "C": True})
+    assert (gone.since, gone.until) == (NOON + 3 * MINUTE, NOON + 5 * MINUTE)
+    assert gone.ended_by == "ana"
     live = standing(track("A B C"), {"A": False, "B": True, "C": True})
     assert (live.since, live.until, live.sha) == (NOON + 2 * MINUTE, None, "C")
 
