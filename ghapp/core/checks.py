@@ -11,6 +11,9 @@ class CheckState(StrEnum):
     FAILURE = "failure"
 
 
+_LATER = (CheckState.PENDING, CheckState.SUCCESS, CheckState.FAILURE)
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """The state of one check on a sha at one moment.
@@ -28,9 +31,10 @@ class Check:
     url: str | None = None
     detail: str = ""
 
-    def order(self) -> tuple[int, int, bool]:
-        """By the provider's time, then by its id; of one run at one time the completed state is the later one."""
-        return (self.at, self.serial, self.state is not CheckState.PENDING)
+    def order(self) -> tuple[int, int, int]:
+        """By the provider's time, then by its id; of one run at one time the completed state is the later one, and
+        of two completed ones the red one counts."""
+        return (self.at, self.serial, _LATER.index(self.state))
 
     def newer_than(self, other: "Check") -> bool:
         """Did the provider record this after the other? Provider times are whole seconds, ids break ties,

@@ -23,13 +23,15 @@ class Stopping:
         self.inner = inner
         self.at = 0
         self.before = True
+        self.reads = True
         self.reached = asyncio.Event()
         self.go_on = asyncio.Event()
         self.calls = 0
         self.under_way = 0
 
-    def stop_at(self, call: int, *, before: bool) -> None:
-        self.calls, self.at, self.before = 0, call, before
+    def stop_at(self, call: int, *, before: bool, reads: bool = True) -> None:
+        """Stop at that call; ``reads``: do they count?"""
+        self.calls, self.at, self.before, self.reads = 0, call, before, reads
         self.reached.clear()
         self.go_on.clear()
 
@@ -37,14 +39,14 @@ class Stopping:
         return await self._call(self.inner.write, work)
 
     async def read(self, work: Work[T]) -> T:
-        return await self._call(self.inner.read, work)
+        return await self._call(self.inner.read, work, counts=self.reads)
 
     async def close(self) -> None:
         await self.inner.close()
 
-    async def _call(self, call: Callable[[Work[T]], Awaitable[T]], work: Work[T]) -> T:
-        self.calls += 1
-        stops = self.calls == self.at
+    async def _call(self, call: Callable[[Work[T]], Awaitable[T]], work: Work[T], *, counts: bool = True) -> T:
+        self.calls += counts
+        stops = counts and self.calls == self.at
         self.under_way += 1
         try:
             if stops and self.before:
@@ -152,7 +154,7 @@ async def test_who_waits_is_woken_although_the_one_who_decided_has_hung_up(rig: 
     await rig.deployment()
     job = await rig.claimed()
     await rig.check("ci", "success")
-    stopping.stop_at(1, before=True)
+    stopping.stop_at(1, before=True, reads=False)
     hold = asyncio.create_task(rig.hold(job))
     await stopping.reached.wait()
     stopping.at = 0
