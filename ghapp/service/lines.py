@@ -45,9 +45,7 @@ class Claimable(Protocol):
     def defined_in(self) -> str: ...
 
 
-def accepts(
-    deploy: Claimable, labels: tuple[str, ...], apps: tuple[str, ...] | None, grant: Grant = ANYTHING
-) -> bool:
+def accepts(deploy: Claimable, labels: tuple[str, ...], apps: tuple[str, ...] | None, grant: Grant = ANYTHING) -> bool:
     """May a runner with these labels and apps take the deploy, with a token that grants so much?"""
     if not set(deploy.labels) <= set(labels):
         return False

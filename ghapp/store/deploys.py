@@ -188,9 +188,7 @@ async def save(tx: Tx, deploy_id: int, **changes: object) -> None:
 
 async def active(tx: Tx, environment_id: int) -> Deploy | None:
     """The deploy that is claimed or running there: at most one."""
-    row = await tx.one(
-        SELECT + "WHERE d.environment_id = :id AND d.state IN ('claimed', 'running')", id=environment_id
-    )
+    row = await tx.one(SELECT + "WHERE d.environment_id = :id AND d.state IN ('claimed', 'running')", id=environment_id)
     return from_row(row) if row else None
 
 

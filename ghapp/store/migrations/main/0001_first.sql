@@ -106,7 +106,7 @@ CREATE INDEX deploys_checks_until ON deploys (checks_until) WHERE state = 'queue
 CREATE INDEX deploys_of_sha ON deploys (repository_id, sha) WHERE state IN ('queued', 'claimed', 'running');
 CREATE INDEX deploys_durations ON deploys (environment_id, task, ended_at) WHERE state = 'succeeded';
 CREATE INDEX deploys_live ON deploys (environment_id, ended_at) WHERE state = 'succeeded' AND task IN ('deploy', 'rollback');
-CREATE INDEX deploys_shown_success ON deploys (environment_id) WHERE shown_state = 'success';
+CREATE INDEX deploys_shown_success ON deploys (environment_id, ended_at) WHERE shown_state = 'success';
 -- One for each set of conditions that a page of the history may have.
 CREATE INDEX deploys_history ON deploys (environment_id, id);
 CREATE INDEX deploys_history_state ON deploys (environment_id, state, id);
