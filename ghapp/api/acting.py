@@ -157,8 +157,8 @@ def as_force(given: str | bool | None) -> frozenset[str]:
 def idempotency_key(request: web.Request) -> str | None:
     """Raises Problem ``invalid``."""
     key = request.headers.get(IDEMPOTENCY_KEY)
-    if key is not None and not 0 < len(key) <= 255:
-        raise Problem("invalid", f"{IDEMPOTENCY_KEY} must have 1 to 255 characters.")
+    if key is not None and not (0 < len(key) <= 255 and key.isprintable()):
+        raise Problem("invalid", f"{IDEMPOTENCY_KEY} must have 1 to 255 printable characters.")
     return key
 
 

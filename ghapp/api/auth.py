@@ -62,6 +62,8 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
     if route is not None and route.scope in {None, "runner", "lease"}:
         if route.scope == "runner":
             request[CLAIMANT] = await _admitted_runner(request)
+        if route.scope == "lease":
+            bearer(request)  # whether it is the deploy's is decided with the deploy
         return await handler(request)
     if elsewhere := await _admit_person(request, route):
         return elsewhere
@@ -76,7 +78,8 @@ async def _admit_person(request: web.Request, route: Route[Any] | None) -> web.R
     try:
         actor = await _actor(request, session)
     except Problem as problem:
-        if problem.code != "unauthorized" or request.path.startswith("/api/") or "Authorization" in request.headers:
+        for_programs = route is not None or request.path.startswith("/api/") or "Authorization" in request.headers
+        if problem.code != "unauthorized" or for_programs:
             raise
         return _to_sign_in(request)
     if not actor.signed_in:

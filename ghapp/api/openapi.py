@@ -50,6 +50,15 @@ _TOKEN_OF = {
 }
 
 
+#: https://html.spec.whatwg.org/multipage/server-sent-events.html: one event of the stream.
+_TEXTS: dict[str, dict[str, Any]] = {
+    "text/event-stream": {
+        "type": "object",
+        "required": ["data"],
+        "properties": {name: {"type": "string"} for name in ("id", "event", "data")},
+    }
+}
+
 #: Of the API, as its paths begin.
 VERSION = "0"
 
@@ -187,6 +196,6 @@ def _content(answer: Answer, schemas: dict[type, dict[str, Any]]) -> dict[str, A
     if answer is None:
         return {}
     if isinstance(answer, Text):
-        return {"content": {media: {"schema": {"type": "string"}} for media in answer.media}}
+        return {"content": {media: {"schema": _TEXTS.get(media, {"type": "string"})} for media in answer.media}}
     schema = {"type": "object"} if isinstance(answer, Document) else schemas[answer]
     return {"content": {"application/json": {"schema": schema}}}

@@ -167,7 +167,7 @@ ROUTES = (
     _call_route("beat", beat, wire.Beat, wire.BeatAnswer, "Renew the lease; answered when there is news."),
     _call_route("hold", hold, wire.Hold, wire.HoldAnswer, "The gate is closed for now: back in line."),
     _call_route("reject", reject, wire.Hold, wire.HoldAnswer, "The gate refuses."),
-    _call_route("start", start, wire.Start, wire.StartAnswer, "May the command run?"),
+    _call_route("start", start, wire.Start, wire.StartAnswer, "Whether the command may run."),
     _call_route("log", log, ChunkParams, wire.LogAnswer, "A part of the log, from a byte on."),
     _call_route("finish", finish, wire.Finish, wire.FinishAnswer, "How the command ended."),
 )

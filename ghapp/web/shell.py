@@ -28,7 +28,7 @@ _HEADERS = {
     "Cache-Control": "private, no-store",
 }
 #: Their callers are programs and get the one error shape, or plain text.
-_NO_PAGES = ("/api/", "/webhooks/", "/healthz", "/readyz")
+_NO_PAGES = ("/api/", "/webhooks/", "/healthz", "/readyz", "/metrics")
 
 
 async def secure(request: web.Request, response: web.StreamResponse) -> None:
