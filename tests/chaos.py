@@ -188,6 +188,15 @@ class Chaos:
             return await response.text()
 
 
+def odd(world: World) -> list[str]:
+    """A traceback in a process's log."""
+    try:
+        world.said_nothing_odd()
+    except AssertionError as error:
+        return [str(error)]
+    return []
+
+
 async def main(options: argparse.Namespace, folder: Path) -> int:
     """The exit code."""
     began = time.monotonic()
@@ -203,6 +212,7 @@ async def main(options: argparse.Namespace, folder: Path) -> int:
         events = await world.rows("SELECT id, deploy_id, kind FROM events WHERE deploy_id IS NOT NULL ORDER BY id")
         ended = await chaos.facts()
         wrong = verdict(ended, set(chaos.asked), [(row["deploy_id"], row["kind"]) for row in events])
+        wrong += odd(world)
         kinds = Counter(row["kind"] for row in events)
         never = sum(one.never_began for one in ended)
     for line in wrong[:40]:

@@ -27,7 +27,7 @@ async def until(true: Callable[[], Any], what: str | Callable[[], str], within_s
                     value = await value
                 if value:
                     return value
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.05)
     except TimeoutError:
         text = what if isinstance(what, str) else what()
         raise AssertionError(f"did not happen within {within_s:.0f} s: {text}") from None

@@ -27,22 +27,22 @@ async def test_a_failing_command_fails_the_deploy(world: World) -> None:
     assert "exit code 3" in await world.page(deploy["url"])
 
 
-async def test_a_red_check_rejects_it_and_is_named_and_linked(world: World) -> None:
+async def test_a_red_check_rejects_it_and_is_named_and_linked(small: World) -> None:
     address = "https://ci.example.com/builds/17"
-    world.github.set_status(REPOSITORY, "main", "ci", "failure", target_url=address)
-    world.script(HELD)  # a new commit without checks: it is the sha that counts
-    world.github.set_status(REPOSITORY, "main", "ci", "failure", target_url=address)
-    deployment = world.deploy("production")
-    deploy = await world.ended(1)
+    small.github.set_status(REPOSITORY, "main", "ci", "failure", target_url=address)
+    small.script(HELD)  # a new commit without checks: it is the sha that counts
+    small.github.set_status(REPOSITORY, "main", "ci", "failure", target_url=address)
+    deployment = small.deploy("production")
+    deploy = await small.ended(1)
     assert deploy["state"] == "rejected"
     [blocker] = deploy["blockers"]
     assert (blocker["kind"], blocker["url"]) == ("checks", address)
     assert "ci" in blocker["message"] and blocker["message"] in deploy["reason"]
-    assert (await world.shows(deployment, "failure"))[-1] == "failure"
-    assert blocker["message"] in world.github.statuses(deployment)[-1].description
-    page = await world.page(deploy["url"])
+    assert (await small.shows(deployment, "failure"))[-1] == "failure"
+    assert blocker["message"] in small.github.statuses(deployment)[-1].description
+    page = await small.page(deploy["url"])
     assert blocker["message"] in page and f'href="{address}"' in page
-    assert world.executed == []
+    assert small.executed == []
 
 
 async def test_all_checks_that_exist_must_be_green_where_none_is_named(quiet: World) -> None:

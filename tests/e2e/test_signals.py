@@ -12,47 +12,47 @@ def _errors(text: str) -> list[str]:
     return [line for line in text.splitlines() if "error" in line.lower() or "Traceback" in line]
 
 
-async def test_app_stops_cleanly_and_the_next_one_goes_on(world: World) -> None:
+async def test_app_stops_cleanly_and_the_next_one_goes_on(small: World) -> None:
     """With a runner that waits for work, one that runs a command, and a follower of its log."""
-    await world.start_runner("idle", "work-idle")
-    world.script(HELD)
-    deployment = world.deploy()
-    await world.command_pid(1)
-    await world.shows(deployment, "in_progress")
-    await world.told()
+    await small.start_runner("idle", "work-idle")
+    small.script(HELD)
+    deployment = small.deploy()
+    await small.command_pid(1)
+    await small.shows(deployment, "in_progress")
+    await small.told()
     headers = {"Authorization": "Bearer admin-token-for-the-tests-000000", "Accept": "text/event-stream"}
-    async with world.session.get(f"{world.url}/api/0/hello/deploys/1/log", headers=headers) as follower:
+    async with small.session.get(f"{small.url}/api/0/hello/deploys/1/log", headers=headers) as follower:
         await until(lambda: follower.status == 200, "the log is followed")
-        assert world.app and world.app.pid
+        assert small.app and small.app.pid
         watch = Stopwatch()
-        os.kill(world.app.pid, signal.SIGTERM)
-        assert await world.app.wait() == 0
+        os.kill(small.app.pid, signal.SIGTERM)
+        assert await small.app.wait() == 0
         watch.tell("the app stopped")
-    assert _errors(world.app.log.read_text()) == []
-    await world.start_app()
-    world.go()
-    assert (await world.ended(1))["state"] == "succeeded"
-    assert (await world.shows(deployment, "success", within_s=90))[-2:] == ["in_progress", "success"]
-    assert world.executed == ["1"]
+    assert _errors(small.app.log.read_text()) == []
+    await small.start_app()
+    small.go()
+    assert (await small.ended(1))["state"] == "succeeded"
+    assert (await small.shows(deployment, "success", within_s=90))[-2:] == ["in_progress", "success"]
+    assert small.executed == ["1"]
 
 
-async def test_runner_lets_its_command_end_and_takes_nothing_new(world: World) -> None:
-    world.script(HELD)
-    first, second = world.deploy(), world.deploy()
-    await world.command_pid(1)
-    assert world.runner and world.runner.pid
-    os.kill(world.runner.pid, signal.SIGTERM)
-    log = world.runner.log
+async def test_runner_lets_its_command_end_and_takes_nothing_new(small: World) -> None:
+    small.script(HELD)
+    first, second = small.deploy(), small.deploy()
+    await small.command_pid(1)
+    assert small.runner and small.runner.pid
+    os.kill(small.runner.pid, signal.SIGTERM)
+    log = small.runner.log
     await until(lambda: "stopping" in log.read_text(), "the runner has heard it")
-    world.go()
-    assert (await world.ended(1))["state"] == "succeeded"
-    assert await world.runner.wait() == 0
-    await world.shows(first, "success")
-    assert (await world.number(2))["state"] == "queued"
-    assert world.executed == ["1"]
-    await world.start_runner("r1")
-    await world.shows(second, "success")
-    assert world.executed == ["1", "2"]
+    small.go()
+    assert (await small.ended(1))["state"] == "succeeded"
+    assert await small.runner.wait() == 0
+    await small.shows(first, "success")
+    assert (await small.number(2))["state"] == "queued"
+    assert small.executed == ["1"]
+    await small.start_runner("r1")
+    await small.shows(second, "success")
+    assert small.executed == ["1", "2"]
 
 
 async def test_an_idle_runner_stops_at_once(small: World) -> None:

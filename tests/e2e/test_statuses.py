@@ -61,17 +61,17 @@ async def test_lost_requests_and_bad_gateways(world: World) -> None:
     _once_each(world, deployment)
 
 
-async def test_a_secondary_limit_is_waited_for(world: World) -> None:
-    deployment = await _running(world)
-    limit = world.github.faults.secondary_limit("POST", STATUSES, 2)
-    world.go()
-    assert (await world.ended(1))["state"] == "succeeded"
-    await world.shows(deployment, "success")
+async def test_a_secondary_limit_is_waited_for(small: World) -> None:
+    deployment = await _running(small)
+    limit = small.github.faults.secondary_limit("POST", STATUSES, 2)
+    small.go()
+    assert (await small.ended(1))["state"] == "succeeded"
+    await small.shows(deployment, "success")
     assert limit.hits == 1
-    refused, written = world.posts(deployment)[-2:]
+    refused, written = small.posts(deployment)[-2:]
     assert (refused.status, written.status) == (403, 201)
     assert written.at - refused.at >= 2000
-    _once_each(world, deployment)
+    _once_each(small, deployment)
 
 
 async def test_a_permanent_refusal_shows_on_the_deploy_and_does_not_block_the_next(world: World) -> None:
