@@ -1,7 +1,6 @@
 """The runner's calls, as `ghapp.wire` says them. A runner's token claims; the lease authorizes the rest."""
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
@@ -11,21 +10,19 @@ from msgspec import Meta
 from structlog.contextvars import bind_contextvars
 
 from ghapp import wire
-from ghapp.api import parameters
-from ghapp.api.common import CLAIMANT, CONTEXT, QUIET, bearer, json_response, milliseconds, read, rfc3339
+from ghapp.api import as_wire, parameters
+from ghapp.api.common import CLAIMANT, CONTEXT, QUIET, bearer, json_response, milliseconds, read
 from ghapp.api.routing import NAME_LIMIT, Route, Sent
-from ghapp.core import commands
 from ghapp.core.checks import Check, CheckState
-from ghapp.core.values import Blocker, BlockerKind, DeploymentStatus, EndedBy
-from ghapp.service import asking, beating, claiming, finishing, leases
-from ghapp.service.claiming import Claimed, Wish
+from ghapp.core.values import Blocker, BlockerKind, EndedBy
+from ghapp.service import beating, claiming, finishing, leases
+from ghapp.service.claiming import Wish
 from ghapp.service.context import Context
 from ghapp.service.finishing import End
 from ghapp.service.leases import Report
 from ghapp.service.problems import Problem
 from ghapp.store.deploys import Deploy
 from ghapp.store.logs import Chunk
-from ghapp.vcs.base import RepoToken
 
 LONGEST_WAIT_S = 25.0
 
@@ -63,17 +60,17 @@ async def claim(request: web.Request, asked: wire.Claim) -> web.Response:
         request[QUIET] = True
         return web.Response(status=204)
     bind_contextvars(deploy=claimed.deploy.name)
-    return json_response(job(ctx, claimed))
+    return json_response(as_wire.job(ctx, claimed))
 
 
 async def beat(request: web.Request, said: wire.Beat) -> web.Response:
     wait_s = wire.BEAT_S if said.wait_s is None else min(max(said.wait_s, 0), wire.BEAT_S)
     ctx, deploy_id, lease = _call(request)
     heard = await beating.beat(ctx, deploy_id, lease, said.status_written, wait_s)
-    cancel = _cancel(heard.deploy)
+    cancel = as_wire.cancel_requested(heard.deploy)
     request[QUIET] = cancel is None
     return json_response(
-        wire.BeatAnswer(cancel_requested=cancel, repo_token=_token(heard.token) if heard.token else None)
+        wire.BeatAnswer(cancel_requested=cancel, repo_token=as_wire.repo_token(heard.token) if heard.token else None)
     )
 
 
@@ -95,14 +92,14 @@ async def start(request: web.Request, said: wire.Start) -> web.Response:
     ctx, deploy_id, lease = _call(request)
     started = await ctx.decide(lambda tx: leases.start(tx, ctx, deploy_id, lease, said.check_counter))
     if not started.yes:
-        blockers = [_wire_blocker(blocker) for blocker in started.deploy.blockers]
+        blockers = [as_wire.wire_blocker(blocker) for blocker in started.deploy.blockers]
         return json_response(wire.StartAnswer(answer="no", state=started.deploy.state, blockers=blockers))
     return json_response(
         wire.StartAnswer(
             answer="yes",
             good_for_s=wire.START_GOOD_FOR_S,
-            cancel_requested=_cancel(started.deploy),
-            status=_status(started.status, started.write_within_s),
+            cancel_requested=as_wire.cancel_requested(started.deploy),
+            status=as_wire.status(started.status, started.write_within_s),
             state=started.deploy.state,
         )
     )
@@ -132,7 +129,7 @@ async def finish(request: web.Request, said: wire.Finish) -> web.Response:
     return json_response(
         wire.FinishAnswer(
             state=finished.deploy.state,
-            status=_status(finished.status, finished.write_within_s),
+            status=as_wire.status(finished.status, finished.write_within_s),
             too_late=finished.too_late,
         )
     )
@@ -174,51 +171,6 @@ ROUTES = (
 
 
 # Values to the wire and back
-
-
-def job(ctx: Context, claimed: Claimed) -> wire.Job:
-    """All that the runner needs, and nothing that is not its business."""
-    deploy, config = claimed.deploy, claimed.deploy.config
-    values = asking.values_of(deploy)
-    page = ctx.page(deploy.app, deploy.number)
-    return wire.Job(
-        id=deploy.id,
-        app=deploy.app,
-        number=deploy.number,
-        environment=deploy.environment,
-        task=deploy.task,
-        sha=deploy.sha,
-        ref=deploy.ref,
-        user=deploy.user,
-        door=deploy.door,
-        forced_by=deploy.forced_by,
-        forced=sorted(deploy.forced),
-        repository=wire.WireRepository(
-            id=claimed.repository.id,
-            full_name=claimed.repository.full_name,
-            clone_url=claimed.repository.clone_url,
-            provider=claimed.provider,
-            api_url=ctx.providers[claimed.provider].api_url,
-        ),
-        deployment_id=deploy.deployment_id,
-        command=commands.render(config.command(deploy.task) or "", values),
-        variables=commands.environment(values),
-        env=config.env,
-        secrets=list(config.secrets),
-        checks=None if config.checks is None else list(config.checks),
-        own_checks=list(ctx.own_checks),
-        checks_newest=[_wire_check(check) for check in claimed.newest],
-        check_counter=deploy.check_counter,
-        timeout=config.timeout_s,
-        silence=config.silence_s,
-        grace=config.grace_s,
-        log_limit=config.log_limit,
-        previous_sha=deploy.previous_sha,
-        log_url=page,
-        defined_in="repository" if deploy.defined_in == "repository" else "operator",
-        lease=claimed.lease,
-        repo_token=_token(claimed.token),
-    )
 
 
 def _call(request: web.Request) -> tuple[Context, int, str]:
@@ -266,49 +218,3 @@ def _unpacked_length(body: bytes) -> int:
         return len(zstandard.ZstdDecompressor().decompress(body, max_output_size=wire.LOG_CHUNK + 1))
     except zstandard.ZstdError as error:
         raise Problem("invalid", "The chunk is no zstd frame of a known size.") from error
-
-
-def _cancel(deploy: Deploy) -> wire.Who | None:
-    if deploy.cancel_requested_by is None:
-        return None
-    return wire.Who(who=deploy.cancel_requested_by, at=rfc3339(deploy.cancel_requested_at) or "")
-
-
-def _status(status: DeploymentStatus | None, within_s: float) -> wire.WireStatus | None:
-    if status is None:
-        return None
-    return wire.WireStatus(
-        state=status.state,
-        description=status.description,
-        log_url=status.log_url,
-        environment_url=status.environment_url,
-        write_within_s=within_s,
-    )
-
-
-def _token(token: RepoToken) -> wire.WireToken:
-    expires_at = datetime.fromtimestamp(token.expires_at / 1000, UTC)
-    return wire.WireToken(value=token.value, expires_at=expires_at.isoformat().replace("+00:00", "Z"))
-
-
-def _wire_check(check: Check) -> wire.WireCheck:
-    return wire.WireCheck(
-        key=check.key,
-        name=check.name,
-        state=check.state.value,
-        at=rfc3339(check.at) or "",
-        serial=check.serial,
-        url=check.url,
-        detail=check.detail,
-    )
-
-
-def _wire_blocker(blocker: Blocker) -> wire.WireBlocker:
-    return wire.WireBlocker(
-        kind=blocker.kind,
-        message=blocker.message,
-        url=blocker.url,
-        since=rfc3339(blocker.since),
-        who=blocker.who,
-        until=rfc3339(blocker.until),
-    )

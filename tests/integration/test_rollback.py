@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ghapp.api import runner as runner_api
+from ghapp.api import as_wire
 from ghapp.core.actors import Actor
 from ghapp.core.values import Door, Lock, Repository
 from ghapp.service import acting, claiming, hearing, outgoing, permits, reload, rollback
@@ -260,7 +260,7 @@ async def test_it_runs_the_deploy_command_and_asks_no_checks(kedge: World) -> No
     await register(kedge)
     claimed = await claim(kedge)
     assert claimed and claimed.deploy.number == deploy["number"]
-    job = runner_api.job(kedge.ctx, claimed)
+    job = as_wire.job(kedge.ctx, claimed)
     assert job.command == f"./deploy production {sha('a')} rollback {sha('b')}"
     assert (job.checks, job.forced, job.forced_by) == ([], [], None)
     assert (await kedge.start(claimed.deploy)).state == "running"
@@ -272,7 +272,7 @@ async def test_it_runs_the_task_where_there_is_one(kedge: World) -> None:
     await register(kedge)
     claimed = await claim(kedge)
     assert claimed
-    assert runner_api.job(kedge.ctx, claimed).command == f"./back {sha('a')} {sha('a')}"
+    assert as_wire.job(kedge.ctx, claimed).command == f"./back {sha('a')} {sha('a')}"
 
 
 async def test_it_goes_to_the_front_and_waits_for_its_turn(kedge: World) -> None:
@@ -359,7 +359,7 @@ async def test_retry_of_a_rollback_is_the_same_rollback_again(kedge: World) -> N
     assert (again["sha"], again["task"], again["number"]) == (sha("b"), "rollback", 5)
     await register(kedge)
     claimed = await claim(kedge)
-    assert claimed and runner_api.job(kedge.ctx, claimed).checks == []
+    assert claimed and as_wire.job(kedge.ctx, claimed).checks == []
 
 
 async def test_at_other_doors_the_task_needs_a_command_of_its_own(kedge: World) -> None:
