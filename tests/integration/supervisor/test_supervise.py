@@ -87,7 +87,9 @@ async def test_the_command_runs_in_its_folder_with_nothing_to_read(bench: Bench)
 
 
 async def test_signals_are_as_a_program_expects_them(bench: Bench) -> None:
-    """A launcher may ignore or block some; Python itself ignores SIGPIPE."""
+    """A launcher may ignore or block some; Python itself ignores SIGPIPE. What libc keeps for itself (32 and 33,
+    nptl(7)) no program can change or count on."""
+    usable = sum(1 << (signum - 1) for signum in signal.valid_signals())
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2, signal.SIGTERM})
     try:
@@ -95,7 +97,7 @@ async def test_signals_are_as_a_program_expects_them(bench: Bench) -> None:
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         signal.signal(signal.SIGHUP, before)
-    assert [int(line.split()[1], 16) for line in output.splitlines()] == [0, 0]
+    assert [int(line.split()[1], 16) & usable for line in output.splitlines()] == [0, 0]
 
 
 async def test_the_supervisor_shows_no_secret(bench: Bench) -> None:
