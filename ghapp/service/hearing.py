@@ -15,7 +15,7 @@ from ghapp.service.apps import environment_of
 from ghapp.service.context import Context
 from ghapp.store import checks, deploys, outbox, places
 from ghapp.store.base import Tx
-from ghapp.vcs.base import CheckEvent, DeploymentEvent, Event, InactiveEvent, InstallationEvent, Registered
+from ghapp.vcs.base import CheckEvent, DeploymentEvent, Event, InactiveEvent, InstallationEvent, PushEvent, Registered
 
 #: Carried out in the delivery's own transaction; True if the event was work, False if it is history.
 Plan = Callable[[Tx], Awaitable[bool]]
@@ -30,6 +30,8 @@ async def prepare(ctx: Context, provider: str, event: Event) -> Plan:
         return _history if own else lambda tx: _inactive(tx, ctx, provider, event)
     if isinstance(event, CheckEvent):
         return lambda tx: _check(tx, ctx, provider, event)
+    if isinstance(event, PushEvent):
+        return _history
     return lambda tx: _installation(tx, provider, event)
 
 

@@ -238,6 +238,32 @@ class CheckEvent:
     check: Check | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushEvent:
+    """A branch is elsewhere than before. ``before`` is None where it was ``created``, ``after`` where it was
+    ``deleted``; ``forced``: what it held before is no longer all on it. ``message`` is the whole one of its new head.
+    ``paths`` are the files that the new commits touched, as far as the provider lists the commits: where it was
+    created or forced others may differ too."""
+
+    repository: Repository
+    installation_id: int | None
+    branch: str
+    before: str | None
+    after: str | None
+    forced: bool
+    message: str
+    pusher: str
+    paths: frozenset[str] = frozenset()
+
+    @property
+    def created(self) -> bool:
+        return self.before is None
+
+    @property
+    def deleted(self) -> bool:
+        return self.after is None
+
+
 @dataclass(frozen=True, slots=True)
 class InstallationEvent:
     """Repositories that the app may (or may no longer) use."""
@@ -250,4 +276,4 @@ class InstallationEvent:
     gone: bool = False
 
 
-Event = DeploymentEvent | InactiveEvent | CheckEvent | InstallationEvent
+Event = DeploymentEvent | InactiveEvent | CheckEvent | PushEvent | InstallationEvent

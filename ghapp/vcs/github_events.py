@@ -4,117 +4,25 @@ https://docs.github.com/en/webhooks/webhook-events-and-payloads
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
-from ghapp.vcs.base import CheckEvent, DeploymentEvent, Event, InactiveEvent, InstallationEvent
-from ghapp.vcs.github_shapes import (
-    Id,
-    Instant,
-    RepositoryShape,
-    RunShape,
-    StatusShape,
-    check_of_run,
-    check_of_status,
-    moment,
-    repository_of,
-    request_of,
-)
+from ghapp.vcs import github_deliveries as shapes
+from ghapp.vcs.base import CheckEvent, DeploymentEvent, Event, InactiveEvent, InstallationEvent, PushEvent
+from ghapp.vcs.github_shapes import check_of_run, check_of_status, moment, repository_of, request_of
 
 #: What GitHub shows in place of an account that was deleted.
 GHOST = "ghost"
+#: What stands for no commit where a branch is created or deleted.
+NO_COMMIT = "0" * 40
+BRANCHES = "refs/heads/"
 
 T = TypeVar("T")
 
 
 class UnusableDelivery(ValueError):
     """The delivery lacks something without which its work is impossible; the message names it."""
-
-
-class _Account(msgspec.Struct, kw_only=True):
-    login: str | None = None
-    slug: str | None = None
-    type: str | None = None
-
-
-class _InstallationId(msgspec.Struct, kw_only=True):
-    id: Id
-
-
-class _Deployment(msgspec.Struct, kw_only=True):
-    id: Id
-    sha: str
-    ref: str | None = None
-    task: str | None = None
-    environment: str | None = None
-    payload: Any = None
-    creator: _Account | None = None
-    created_at: Instant
-
-
-class _DeploymentDelivery(msgspec.Struct, kw_only=True):
-    action: str = "created"
-    repository: RepositoryShape
-    installation: _InstallationId | None = None
-    deployment: _Deployment
-
-
-class _DeploymentStatus(msgspec.Struct, kw_only=True):
-    state: str
-    creator: _Account | None = None
-
-
-class _DeploymentRef(msgspec.Struct, kw_only=True):
-    id: Id
-
-
-class _DeploymentStatusDelivery(msgspec.Struct, kw_only=True):
-    repository: RepositoryShape
-    deployment: _DeploymentRef
-    deployment_status: _DeploymentStatus
-
-
-class _StatusDelivery(StatusShape, kw_only=True):
-    repository: RepositoryShape
-    sha: str
-
-
-class _DeliveredRun(RunShape, kw_only=True):
-    head_sha: str
-
-
-class _RunDelivery(msgspec.Struct, kw_only=True):
-    repository: RepositoryShape
-    check_run: _DeliveredRun
-
-
-class _Suite(msgspec.Struct, kw_only=True):
-    head_sha: str
-
-
-class _SuiteDelivery(msgspec.Struct, kw_only=True):
-    repository: RepositoryShape
-    check_suite: _Suite
-
-
-class _Installation(msgspec.Struct, kw_only=True):
-    id: Id
-    account: _Account | None = None
-    permissions: dict[str, str] | None = None
-
-
-class _CoveredRepository(msgspec.Struct, kw_only=True):
-    id: Id
-    full_name: str
-
-
-class _InstallationDelivery(msgspec.Struct, kw_only=True):
-    action: str = "created"
-    installation: _Installation
-    repositories: list[_CoveredRepository] | None = None
-    repositories_added: list[_CoveredRepository] | None = None
-    repositories_removed: list[_CoveredRepository] | None = None
 
 
 def parse(event_name: str, body: bytes | Mapping[str, object]) -> Event | None:
@@ -142,11 +50,11 @@ def _read(body: bytes | Mapping[str, object], shape: type[T]) -> T:
 
 
 def _deployment(body: bytes | Mapping[str, object]) -> DeploymentEvent | None:
-    delivery = _read(body, _DeploymentDelivery)
+    delivery = _read(body, shapes.DeploymentDelivery)
     if delivery.action != "created":
         return None
     deployment = delivery.deployment
-    creator = deployment.creator or _Account()
+    creator = deployment.creator or shapes.AccountShape()
     payload, problem = _payload(deployment.payload)
     return DeploymentEvent(
         repository=repository_of(delivery.repository),
@@ -166,7 +74,7 @@ def _deployment(body: bytes | Mapping[str, object]) -> DeploymentEvent | None:
 
 
 def _deployment_status(body: bytes | Mapping[str, object]) -> InactiveEvent | None:
-    delivery = _read(body, _DeploymentStatusDelivery)
+    delivery = _read(body, shapes.DeploymentStatusDelivery)
     status = delivery.deployment_status
     if status.state != "inactive":
         return None
@@ -197,7 +105,7 @@ def _short_ref(ref: str) -> str:
 
 
 def _status(body: bytes | Mapping[str, object]) -> CheckEvent:
-    delivery = _read(body, _StatusDelivery)
+    delivery = _read(body, shapes.StatusDelivery)
     return CheckEvent(
         repository=repository_of(delivery.repository),
         sha=delivery.sha,
@@ -207,7 +115,7 @@ def _status(body: bytes | Mapping[str, object]) -> CheckEvent:
 
 def _check_run(body: bytes | Mapping[str, object]) -> CheckEvent:
     """Without the App that ran it, a run could be taken for another one of its name."""
-    delivery = _read(body, _RunDelivery)
+    delivery = _read(body, shapes.RunDelivery)
     run = delivery.check_run
     return CheckEvent(
         repository=repository_of(delivery.repository),
@@ -218,7 +126,7 @@ def _check_run(body: bytes | Mapping[str, object]) -> CheckEvent:
 
 def _check_suite(body: bytes | Mapping[str, object]) -> CheckEvent:
     """A suite has no state of its own that could be newer than a fetch: only look again."""
-    delivery = _read(body, _SuiteDelivery)
+    delivery = _read(body, shapes.SuiteDelivery)
     return CheckEvent(
         repository=repository_of(delivery.repository),
         sha=delivery.check_suite.head_sha,
@@ -226,29 +134,53 @@ def _check_suite(body: bytes | Mapping[str, object]) -> CheckEvent:
     )
 
 
+def _push(body: bytes | Mapping[str, object]) -> PushEvent | None:
+    """Of a branch; tags are none of Kedge's business. A deploy key has no login, only the name of who made it.
+
+    https://docs.github.com/en/webhooks/webhook-events-and-payloads#push
+    """
+    delivery = _read(body, shapes.PushDelivery)
+    if not delivery.ref.startswith(BRANCHES) or delivery.ref == BRANCHES:
+        return None
+    head = delivery.head_commit or shapes.PushedCommit()
+    sender, pusher = delivery.sender or shapes.AccountShape(), delivery.pusher or shapes.PusherShape()
+    listed = (*delivery.commits, head)
+    return PushEvent(
+        repository=repository_of(delivery.repository),
+        installation_id=delivery.installation.id if delivery.installation else None,
+        branch=delivery.ref.removeprefix(BRANCHES),
+        before=None if delivery.before == NO_COMMIT else delivery.before,
+        after=None if delivery.after == NO_COMMIT else delivery.after,
+        forced=delivery.forced,
+        message=head.message,
+        pusher=sender.login or pusher.name or GHOST,
+        paths=frozenset(path for one in listed for path in (*one.added, *one.removed, *one.modified)),
+    )
+
+
 def _installation_event(body: bytes | Mapping[str, object]) -> InstallationEvent:
     """A suspended installation gives no tokens: it is as good as gone until ``unsuspend``."""
-    delivery = _read(body, _InstallationDelivery)
+    delivery = _read(body, shapes.InstallationDelivery)
     gone = delivery.action in ("deleted", "suspend")
     listed = delivery.repositories or []
     return _installation_of(delivery, added=[] if gone else listed, removed=listed if gone else [], gone=gone)
 
 
 def _installation_repositories(body: bytes | Mapping[str, object]) -> InstallationEvent:
-    delivery = _read(body, _InstallationDelivery)
+    delivery = _read(body, shapes.InstallationDelivery)
     return _installation_of(
         delivery, added=delivery.repositories_added or [], removed=delivery.repositories_removed or [], gone=False
     )
 
 
 def _installation_of(
-    delivery: _InstallationDelivery,
+    delivery: shapes.InstallationDelivery,
     *,
-    added: list[_CoveredRepository],
-    removed: list[_CoveredRepository],
+    added: list[shapes.CoveredRepository],
+    removed: list[shapes.CoveredRepository],
     gone: bool,
 ) -> InstallationEvent:
-    account = delivery.installation.account or _Account()
+    account = delivery.installation.account or shapes.AccountShape()
     return InstallationEvent(
         installation_id=delivery.installation.id,
         account=account.login or account.slug or GHOST,
@@ -269,6 +201,7 @@ _READERS: dict[str, Callable[[bytes | Mapping[str, object]], Event | None]] = {
     "status": _status,
     "check_run": _check_run,
     "check_suite": _check_suite,
+    "push": _push,
     "installation": _installation_event,
     "installation_repositories": _installation_repositories,
     "ping": _nothing,

@@ -38,6 +38,7 @@ EVENTS = frozenset(
         "status",
         "check_run",
         "check_suite",
+        "push",
         "installation",
         "installation_repositories",
         "ping",

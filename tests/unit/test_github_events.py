@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ghapp.core.checks import CheckState
-from ghapp.vcs.base import CheckEvent, DeploymentEvent, InstallationEvent
+from ghapp.vcs.base import CheckEvent, DeploymentEvent, InstallationEvent, PushEvent
 from ghapp.vcs.github_events import UnusableDelivery, parse
 from ghapp.vcs.github_shapes import RunShape, StatusShape, check_of_run, check_of_status
 
@@ -34,6 +34,8 @@ EVENTS = {
     "installation_suspend": "installation",
     "installation_repositories": "installation_repositories",
     "ping": "ping",
+    "push": "push",
+    "push_deleted": "push",
 }
 
 
@@ -313,6 +315,40 @@ def test_installations() -> None:
     assert isinstance(changed, InstallationEvent)
     assert (changed.added, changed.removed) == (((1296269, "Codertocat/Space"),), (186853002,))
     assert not changed.gone
+
+
+def push(name: str = "push", **changed: object) -> PushEvent:
+    event = parse("push", {**load(name), **changed})
+    assert isinstance(event, PushEvent)
+    return event
+
+
+def test_a_push() -> None:
+    event = push()
+    assert (event.repository.full_name, event.installation_id) == ("Codertocat/Hello-World", 375706)
+    assert (event.branch, event.before, event.after) == ("main", "6113728f27ae82c7b1a177c8d03f9e96e0adf246", SHA)
+    assert (event.created, event.deleted, event.forced) == (False, False, False)
+    assert (event.message, event.pusher) == ("Update README.md\n\nSays how to begin.", "Codertocat")
+    assert event.paths == {"docs/index.md", "README", "README.md"}
+
+
+def test_a_push_that_creates_forces_or_deletes_a_branch() -> None:
+    created = push(ref="refs/heads/feature/login", before="0" * 40, created=True, commits=[])
+    assert (created.branch, created.created, created.before, created.after) == ("feature/login", True, None, SHA)
+    assert created.paths == {"README", "README.md"}
+    assert push(forced=True).forced
+    deleted = push("push_deleted")
+    assert (deleted.deleted, deleted.before, deleted.after, deleted.message) == (True, SHA, None, "")
+
+
+@pytest.mark.parametrize("ref", ["refs/tags/v1", "refs/heads/", "refs/notes/commits", "main"])
+def test_a_push_of_anything_but_a_branch_is_nothing(ref: str) -> None:
+    assert parse("push", {**load("push"), "ref": ref}) is None
+
+
+def test_who_pushed_by_a_deploy_key() -> None:
+    assert push(sender=None, pusher={"name": "release-key"}).pusher == "release-key"
+    assert push(sender=None, pusher=None).pusher == "ghost"
 
 
 @pytest.mark.parametrize(
