@@ -323,6 +323,12 @@ def _why(words: _Words) -> Command:
     return Why(app=app, environment=words.take("environment"))
 
 
+def _help(words: _Words) -> Command:
+    """Whatever it is asked about, there is one page of help."""
+    words.left.clear()
+    return Help()
+
+
 _READERS: Mapping[str, Callable[[_Words], Command]] = {
     "deploy": _deploy,
     "deploy!": lambda words: _deploy(words, force=True),
@@ -335,5 +341,5 @@ _READERS: Mapping[str, Callable[[_Words], Command]] = {
     "force": _force,
     "status": lambda words: Status(app=words.app(0)),
     "why": _why,
-    "help": lambda words: Help(app=words.left.clear()),
+    "help": _help,
 }

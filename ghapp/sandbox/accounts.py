@@ -19,6 +19,8 @@ KEDGE_PERMISSIONS = {
     "statuses": "read",
     "checks": "read",
     "deployments": "write",
+    "issues": "write",
+    "pull_requests": "write",
     "members": "read",
 }
 

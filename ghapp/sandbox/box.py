@@ -6,6 +6,7 @@ from pathlib import Path
 
 from . import accounts, checks, code, deployments
 from .accounts import KEDGE_PERMISSIONS, AppKeys
+from .box_pulls import Conversations
 from .faults import Faults
 from .replies import Recorded
 from .state import (
@@ -24,7 +25,7 @@ from .world import Unknown, World, now
 SAMPLE = Path(__file__).with_name("sample")
 
 
-class Box:
+class Box(Conversations):
     """Everything is remembered in memory, only the git repositories are on disk, below `folder`.
 
     `requests` holds what came in (not the control door's), `faults` and `hooks` spoil it on order.

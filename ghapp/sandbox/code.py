@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from . import checks
+from . import checks, pulls
 from .accounts import add_organization, add_person
 from .git import ZERO, Commit
 from .render_work import NOREPLY
@@ -78,7 +78,9 @@ def announce(world: World, repo: Repository, before: Mapping[str, str], who: Acc
         old, new = before.get(name, ZERO), after.get(name, ZERO)
         world.emit("push", repo, push_event(world, repo, name, old, new, who), who)
         if name.startswith("refs/heads/") and new != ZERO:
-            _request_suites(world, repo, name.removeprefix("refs/heads/"), new)
+            branch = name.removeprefix("refs/heads/")
+            _request_suites(world, repo, branch, new)
+            pulls.pushed(world, repo, branch, old, new, who)
 
 
 def _request_suites(world: World, repo: Repository, branch: str, sha: str) -> None:

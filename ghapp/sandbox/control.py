@@ -13,8 +13,9 @@ from typing import Any
 
 from aiohttp import web
 
-from . import faults, render
+from . import control_pulls, faults, render
 from .box import Box
+from .control_form import Form, Wrong
 from .deployments import Conflict
 from .hooks import Delivery
 from .state import Deployment, Json
@@ -33,6 +34,9 @@ POST {door}/repos/OWNER/NAME/check-runs      name, state (queued in_progress suc
 POST {door}/repos/OWNER/NAME/commits         branch (main), path and content, message → sha
 POST {door}/repos/OWNER/NAME/deployments     ref (main), environment (production), task, by (ana)
 GET  {door}/repos/OWNER/NAME/deployments     deployments with their statuses in order
+POST {door}/repos/OWNER/NAME/pulls           head, base (main), by (ana), fork
+POST {door}/repos/OWNER/NAME/comments        number, body, by (ana)
+GET  {door}/repos/OWNER/NAME/comments        number: its comments with their reactions
 POST {door}/apps/ID/webhook                  url
 POST {door}/apps/ID/installation             repositories (comma-separated)
 POST {door}/hooks                            do: hold, release (order: reverse, or a seed), duplicate
@@ -44,34 +48,6 @@ POST {door}/faults                           method, path (a regular expression)
 DELETE {door}/faults                         forget them
 GET  {door}/requests                         what came in
 """
-
-
-class Wrong(ValueError):
-    """A parameter is missing or makes no sense."""
-
-
-class Form:
-    """The parameters of one request."""
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self.values = values
-
-    def text(self, name: str, default: str | None = None) -> str:
-        value = self.values.get(name, default)
-        if value is None or value == "":
-            raise Wrong(f"{name} is missing")
-        return value if isinstance(value, str) else json.dumps(value)
-
-    def number(self, name: str, default: int | None = None) -> int:
-        text = self.text(name, None if default is None else str(default))
-        if not re.fullmatch(r"-?\d+", text):
-            raise Wrong(f"{name} must be a whole number, not {text!r}")
-        return int(text)
-
-    def names(self, name: str) -> list[str]:
-        value = self.values.get(name)
-        listed = value if isinstance(value, list) else self.text(name).split(",")
-        return [str(item).strip() for item in listed]
 
 
 Action = Callable[[Box, Form, str], Any]
@@ -242,6 +218,9 @@ ACTIONS: list[tuple[str, str, Action]] = [
     ("POST", f"{_REPO}/commits", commit),
     ("POST", f"{_REPO}/deployments", create_deployment),
     ("GET", f"{_REPO}/deployments", list_deployments),
+    ("POST", f"{_REPO}/pulls", control_pulls.open_pull_request),
+    ("POST", f"{_REPO}/comments", control_pulls.comment),
+    ("GET", f"{_REPO}/comments", control_pulls.list_comments),
     ("POST", r"/apps/(\d+)/webhook", set_webhook),
     ("POST", r"/apps/(\d+)/installation", install),
     ("POST", "/hooks", change_hooks),

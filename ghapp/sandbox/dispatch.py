@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from . import rest_app, rest_checks, rest_deployments, rest_repos
+from . import rest_app, rest_checks, rest_deployments, rest_pulls, rest_repos
 from .actors import Actor, authenticate, require
 from .faults import Answer, Drop, Fault, Faults, Stale, Wait
 from .render import Links
@@ -18,7 +18,13 @@ from .state import Json, Repository
 from .world import World
 
 # The more special paths first: a ref may contain slashes.
-ROUTES: list[Route] = [*rest_app.ROUTES, *rest_checks.ROUTES, *rest_deployments.ROUTES, *rest_repos.ROUTES]
+ROUTES: list[Route] = [
+    *rest_app.ROUTES,
+    *rest_checks.ROUTES,
+    *rest_deployments.ROUTES,
+    *rest_pulls.ROUTES,
+    *rest_repos.ROUTES,
+]
 ENTERPRISE = "/api/v3"
 # https://docs.github.com/en/rest/using-the-rest-api/getting-started-with-the-rest-api#user-agent-required
 NO_USER_AGENT = (

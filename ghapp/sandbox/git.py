@@ -169,6 +169,10 @@ class Git:
         args = ("update-ref", ref, sha) if sha else ("update-ref", "-d", ref)
         self.run(full_name, *args)
 
+    def fetch(self, full_name: str, source: str, refspec: str) -> None:
+        """Take refs of another repository over."""
+        self.run(full_name, "fetch", "--quiet", "--no-tags", str(self.path(source)), refspec)
+
     def write(
         self,
         full_name: str,

@@ -32,6 +32,7 @@ class Repository:
     default_branch: str
     created_at: int
     pushed_at: int
+    parent_id: int | None = None  # of a fork
 
     @property
     def full_name(self) -> str:

@@ -10,6 +10,7 @@ from .git import Git
 from .hooks import Hooks
 from .render import Links
 from .state import Account, App, Installation, Json, Repository, State, allows
+from .talk import Talk
 
 # The permission an App needs to hear an event
 # (https://docs.github.com/en/webhooks/webhook-events-and-payloads).
@@ -20,6 +21,8 @@ HEARD_WITH = {
     "check_run": "checks",
     "check_suite": "checks",
     "push": "contents",
+    "issue_comment": "issues",
+    "pull_request": "pull_requests",
 }
 
 
@@ -38,6 +41,7 @@ class World:
     state: State
     hooks: Hooks
     clock: Callable[[], int]
+    talk: Talk = field(default_factory=Talk)
     url: str = "http://127.0.0.1"
     token_lifetime_s: float = 3600.0
     rate_limit: int = 5000

@@ -22,6 +22,8 @@ PERMISSIONS = {
     "checks": "write",
     "statuses": "write",
     "deployments": "write",
+    "issues": "write",
+    "pull_requests": "write",
     "members": "read",
 }
 
