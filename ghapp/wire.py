@@ -4,7 +4,7 @@ Every request and answer carries the wire version in the header `WIRE_HEADER`. T
 ``claim``; everything else is authorized by the lease. Times are RFC 3339 UTC, durations seconds.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -150,11 +150,14 @@ class BeatAnswer(msgspec.Struct, frozen=True, kw_only=True):
     lease_s: float = LEASE_S
 
 
+_BLOCKERS = [{"kind": "checks", "message": "Waiting for check build."}]
+
+
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
     """Body of ``hold`` and of ``reject``."""
 
     check_counter: int
-    blockers: list[WireBlocker]
+    blockers: Annotated[list[WireBlocker], msgspec.Meta(examples=[_BLOCKERS])]
     checks: list[WireCheck] = []
 
 

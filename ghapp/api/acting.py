@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from ghapp.api import parameters, shapes
 from ghapp.api.common import ACTOR, CONTEXT, json_response
-from ghapp.api.params import Name, NoParams
+from ghapp.api.params import PRODUCTION, Name, NoParams
 from ghapp.api.routing import Route, Sent
 from ghapp.core.actors import Actor
 from ghapp.core.values import Door
@@ -31,8 +31,8 @@ Sha = Annotated[str, Meta(pattern="^[0-9a-fA-F]{7,64}$")]
 class DeployParams(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """``force`` is ``checks`` (also ``true``), ``lock`` or ``all``; ``wait`` waits for a lock instead of 423."""
 
-    env: Name | None = None
-    ref: Ref | None = None
+    env: Annotated[Name, PRODUCTION] | None = None
+    ref: Annotated[Ref, Meta(examples=["main"])] | None = None
     sha: Sha | None = None
     task: Name = "deploy"
     force: str | bool | None = None

@@ -29,6 +29,8 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 #: What is no row of the table and open: signed deliveries, what everybody may see, and paths that are none, where a
 #: runner shall not take it for a refusal.
 _OPEN = ("/webhooks/", "/static", RUNNER_PATH)
+#: Pages for everybody, that also say who is signed in.
+_OPEN_PAGES = frozenset({"/login", "/docs"})
 #: Pages that themselves leave out, or refuse, what a narrowed token does not cover. Every other is closed to one.
 _NARROWED = frozenset({"/", "/{app}", "/{app}/deploys/{number}"})
 
@@ -88,7 +90,7 @@ async def _admit_person(request: web.Request, route: Route[Any] | None) -> web.R
     if actor.signed_in:
         ctx = request.app[CONTEXT]
         ctx.limits.called(actor.token, ctx.now())
-    if request.path != "/login":
+    if request.path not in _OPEN_PAGES:
         _check_token(request, route)
     if request.method not in _SAFE_METHODS and "Authorization" not in request.headers:
         await _check_origin(request, settings, session)
@@ -182,7 +184,7 @@ async def _actor(request: web.Request, session: Session) -> Actor:
             return tokens.actor_of(await tokens.remembered(request.app[CONTEXT], session.token))
     elif session.user == ADMIN.name:
         return ADMIN
-    if request.path == "/login":
+    if request.path in _OPEN_PAGES:
         return NOBODY
     if settings.anonymous_read and request.method in _SAFE_METHODS:
         return NOBODY

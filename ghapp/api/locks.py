@@ -17,9 +17,9 @@ class LockParams(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """``until`` is a time (RFC 3339), ``for`` how long (``30m``, ``2h``, ``1d``); without either it holds until it
     is released."""
 
-    reason: Annotated[str, Meta(min_length=1, max_length=holding.REASON_LIMIT)]
+    reason: Annotated[str, Meta(min_length=1, max_length=holding.REASON_LIMIT, examples=["The database moves."])]
     until: Annotated[str, Meta(max_length=64)] | None = None
-    for_: Annotated[str, Meta(max_length=16)] | None = msgspec.field(default=None, name="for")
+    for_: Annotated[str, Meta(max_length=16, examples=["30m"])] | None = msgspec.field(default=None, name="for")
 
 
 class HeldLock(shapes.Lock, frozen=True, kw_only=True):

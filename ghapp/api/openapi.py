@@ -1,8 +1,10 @@
 """The OpenAPI document, made from the route table and the types that check requests. Pure.
 
-https://spec.openapis.org/oas/v3.1.1.html
+https://spec.openapis.org/oas/v3.1.1.html; the role that a token needs stands where its section on security
+requirements says (4.8.30).
 """
 
+import inspect
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -16,13 +18,18 @@ _VARIABLE = re.compile(r"{(\w+)}")
 _REF = "#/components/schemas/{name}"
 _OBJECTS = ("application/json", "application/x-www-form-urlencoded")
 
+
+def _variable(description: str, example: str | int, **schema: object) -> dict[str, Any]:
+    return {**schema, "description": description, "examples": [example]}
+
+
 #: What the variables of paths stand for.
 VARIABLES: dict[str, dict[str, Any]] = {
-    "app": {"type": "string", "minLength": 1, "maxLength": NAME_LIMIT, "description": "The app's name."},
-    "number": {"type": "integer", "minimum": 1, "description": "The deploy's number within its app."},
-    "env": {"type": "string", "minLength": 1, "description": "The environment's name or an alias of it."},
-    "sha": {"type": "string", "minLength": 1, "description": "A commit's sha, also abbreviated, or a ref."},
-    "id": {"type": "integer", "minimum": 1},
+    "app": _variable("The app's name.", "shop", type="string", minLength=1, maxLength=NAME_LIMIT),
+    "number": _variable("The deploy's number within its app.", 42, type="integer", minimum=1),
+    "env": _variable("The environment's name or an alias of it.", "production", type="string", minLength=1),
+    "sha": _variable("A commit's sha, also abbreviated, or a ref.", "6dcb09b", type="string", minLength=1),
+    "id": _variable("As a listing or a claim told it.", 7, type="integer", minimum=1),
 }
 
 ERROR: dict[str, Any] = {
@@ -96,14 +103,15 @@ def _schemas(routes: Iterable[Route[Any]]) -> tuple[dict[type, dict[str, Any]], 
 
 def _operation(route: Route[Any], schemas: dict[type, dict[str, Any]]) -> dict[str, Any]:
     token = _TOKEN_OF.get(route.scope) or f"Takes a token with the scope {route.scope}."
+    takes = inspect.cleandoc(route.takes.__doc__ or "") if msgspec.structs.fields(route.takes) else ""
     operation: dict[str, Any] = {
         "operationId": f"{route.method.lower()}_{re.sub(r'[^a-z0-9]+', '_', route.path.lower()).strip('_')}",
         "summary": route.summary,
-        "description": f"{token} {(route.takes.__doc__ or '').strip()}".strip(),
+        "description": f"{token} {takes}".strip(),
         "tags": [_tag(route)],
         "parameters": [*_path_parameters(route), *_query_parameters(route), *_header_parameters(route)],
         "responses": _responses(route, schemas),
-        "security": [{"token": []}] if route.scope else [],
+        "security": [{"token": [route.scope]}] if route.scope else [],
     }
     if body := _body(route, schemas):
         operation["requestBody"] = body

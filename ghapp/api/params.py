@@ -17,6 +17,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 #: The name of an app, an environment, a task, a person.
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
+PRODUCTION = Meta(examples=["production"])
 
 
 class NoParams(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from ghapp.api import parameters, shapes
 from ghapp.api.common import CONTEXT, READER, json_response, rfc3339
-from ghapp.api.params import Name
+from ghapp.api.params import PRODUCTION, Name
 from ghapp.api.routing import Route
 from ghapp.core import estimates
 from ghapp.service import queueing
@@ -18,7 +18,7 @@ from ghapp.service import queueing
 class QueueParams(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """``cursor`` is the ``next`` of the page before; the line may have moved since."""
 
-    env: Name | None = None
+    env: Annotated[Name, PRODUCTION] | None = None
     limit: Annotated[int, Meta(ge=1, le=500)] = 100
     cursor: Annotated[str, Meta(max_length=100)] | None = None
 

@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from ghapp.api import shapes
 from ghapp.api.common import ACTOR, CONTEXT, json_response, rfc3339
-from ghapp.api.params import Name, NoParams
+from ghapp.api.params import PRODUCTION, Name, NoParams
 from ghapp.api.routing import Route
 from ghapp.core.releases import Standing
 from ghapp.service import releases
@@ -22,7 +22,7 @@ class CompareParams(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """``from`` and ``to`` are numbers of deploys (``12``, ``#12``), refs or shas; they default to what is live in
     ``env`` and to the default branch."""
 
-    env: Name | None = None
+    env: Annotated[Name, PRODUCTION] | None = None
     from_: Ref | None = msgspec.field(default=None, name="from")
     to: Ref | None = None
 

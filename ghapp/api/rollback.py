@@ -9,7 +9,7 @@ from msgspec import Meta
 from ghapp.api import shapes
 from ghapp.api.acting import ASKING, IDEMPOTENCY_KEY, as_force, idempotency_key, shown
 from ghapp.api.common import ACTOR, CONTEXT, json_response
-from ghapp.api.params import Name
+from ghapp.api.params import PRODUCTION, Name
 from ghapp.api.routing import Route, Sent
 from ghapp.service import rollback, seeing
 
@@ -17,14 +17,14 @@ from ghapp.service import rollback, seeing
 class RollbackParams(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """``to`` is the number of a deploy that was live there; ``force`` and ``wait`` are as for a deploy."""
 
-    env: Name | None = None
+    env: Annotated[Name, PRODUCTION] | None = None
     to: Annotated[str, Meta(min_length=1, max_length=100)] | Annotated[int, Meta(ge=1)] | None = None
     force: str | bool | None = None
     wait: bool = False
 
 
 class ResumeParams(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    env: Name | None = None
+    env: Annotated[Name, PRODUCTION] | None = None
 
 
 async def roll_back(request: web.Request, given: RollbackParams) -> web.Response:

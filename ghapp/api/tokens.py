@@ -29,13 +29,13 @@ class TokenParams(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """``owner`` is who acts with it; ``apps`` and ``environments`` narrow it; ``expires`` is a duration (``90d``),
     without it the token does not expire. ``labels`` are those of the runners that present it."""
 
-    name: Name
-    owner: Name
-    scopes: Names
+    name: Annotated[Name, Meta(examples=["ci"])]
+    owner: Annotated[Name, Meta(examples=["ana"])]
+    scopes: Annotated[Names, Meta(examples=[["read", "deploy"]])]
     apps: Names | None = None
     environments: Names | None = None
     labels: Names | None = None
-    expires: Annotated[str, Meta(max_length=16)] | None = None
+    expires: Annotated[str, Meta(max_length=16, examples=["90d"])] | None = None
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from aiohttp import web
 
-from ghapp.web import pages, sign_in
+from ghapp.web import docs, pages, sign_in
 
 STATIC = Path(__file__).parent / "static"
 
 
 def routes() -> list[web.AbstractRouteDef]:
-    return [web.static("/static", STATIC), *sign_in.ROUTES, *pages.ROUTES]
+    return [web.static("/static", STATIC), *sign_in.ROUTES, *docs.routes(), *pages.ROUTES]

@@ -1,11 +1,13 @@
 """What every page shares: the templates, the headers, and how a refusal looks."""
 
+import re
 from functools import lru_cache
 from urllib.parse import quote, urlsplit
 
 import structlog
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from ghapp.api.auth import SESSION, csrf_token
 from ghapp.api.common import ACTOR, CONTEXT, SETTINGS, Handler, headers_of, rfc3339
@@ -29,6 +31,7 @@ _HEADERS = {
 }
 #: Their callers are programs and get the one error shape, or plain text.
 _NO_PAGES = ("/api/", "/webhooks/", "/healthz", "/readyz", "/metrics")
+_CODE = re.compile(r"`+([^`]+)`+")
 
 
 async def secure(request: web.Request, response: web.StreamResponse) -> None:
@@ -87,6 +90,11 @@ def page(request: web.Request, template: str, status: int = 200, **values: objec
     return web.Response(text=text, status=status, content_type="text/html", charset="utf-8")
 
 
+def part(template: str, **values: object) -> Markup:
+    """Something that a page may hold, rendered by itself."""
+    return Markup(_templates().get_template(template).render(**values))  # noqa: S704
+
+
 def link(*parts: object) -> str:
     """A path of which every part is percent-encoded."""
     return "".join(f"/{quote(str(part), safe='')}" for part in parts)
@@ -110,6 +118,12 @@ def size(count: int) -> str:
     return f"{amount:.1f} GiB"
 
 
+def marked(text: str) -> Markup:
+    """Text in which a name stands between backticks, as in the code that it comes from."""
+    code = Markup("<code>{}</code>")
+    return Markup("").join(code.format(one) if at % 2 else escape(one) for at, one in enumerate(_CODE.split(text)))
+
+
 @lru_cache(1)
 def _templates() -> Environment:
     found = Environment(
@@ -126,6 +140,7 @@ def _templates() -> Environment:
         rfc3339=rfc3339,
         outside=outside,
         size=size,
+        marked=marked,
     )
     found.globals.update(link=link, told=timeline.told, ended=sentences.ended, ready=sentences.ready)
     return found

@@ -15,7 +15,7 @@ from ghapp.service import tokens
 from ghapp.service.limits import Limits
 from ghapp.store.stores import open_stores
 from ghapp.vcs.base import NewDeployment, Registered
-from tests.integration.commit_graph import Commits
+from tests.integration.commit_graph import Commits, sha
 from tests.integration.kedge_world import ADMIN_TOKEN, NOON, World, world
 
 _NO_LIMIT = Rate(1e6, 10**6)
@@ -91,8 +91,8 @@ async def _prepared(kedge: World) -> Served:
     provider.grow("abc")
     kedge.ctx.providers = {"github": provider}
     kedge.ctx.limits = Limits(_NO_LIMIT, _NO_LIMIT, _NO_LIMIT)
-    for exit_code in (0, 1, 0):
-        done = await kedge.running(environment="production")
+    for letter, exit_code in zip("abc", (0, 1, 0), strict=True):
+        done = await kedge.running(environment="production", sha=sha(letter))
         await kedge.log(done, b"one\ntwo\n")
         await kedge.finish(done, exit_code, log_end=8)
     running = await kedge.running(environment="production")
