@@ -8,10 +8,10 @@ from msgspec import Meta
 
 from ghapp.api import parameters, shapes
 from ghapp.api.common import ACTOR, CONTEXT, json_response
+from ghapp.api.observing import door_of
 from ghapp.api.params import PRODUCTION, Name, NoParams
 from ghapp.api.routing import Route, Sent
 from ghapp.core.actors import Actor
-from ghapp.core.values import Door
 from ghapp.service import commanding, requesting, seeing
 from ghapp.service.context import Context
 from ghapp.service.problems import Problem
@@ -54,6 +54,7 @@ async def ask(request: web.Request, given: DeployParams) -> web.Response:
         force=as_force(given.force),
         wait=given.wait,
         key=idempotency_key(request),
+        door=door_of(request),
     )
     deploy = await requesting.request(ctx, actor, request.match_info["app"], wish)
     return await shown(ctx, deploy, 201)
@@ -62,7 +63,7 @@ async def ask(request: web.Request, given: DeployParams) -> web.Response:
 async def retry(request: web.Request, _: NoParams) -> web.Response:
     """201 with a new deploy of the same sha, environment and task."""
     ctx, actor, app, number = _one(request)
-    deploy = await commanding.retry(ctx, actor, app, number, key=idempotency_key(request), door=Door.API)
+    deploy = await commanding.retry(ctx, actor, app, number, key=idempotency_key(request), door=door_of(request))
     return await shown(ctx, deploy, 201)
 
 

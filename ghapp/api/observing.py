@@ -10,13 +10,11 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from ghapp.api.common import QUIET, Handler
 from ghapp.api.routing import RUNNER_PATH
-from ghapp.core.values import Door
+from ghapp.core.values import COMMAND_LINE_AGENT, Door
 from ghapp.store.events import ORIGIN, Origin
 
 log = structlog.get_logger(__name__)
 
-#: As `ghapp.cli` names itself.
-_COMMAND_LINE = "kedge"
 #: The door of what runners report.
 _RUNNER = "runner"
 
@@ -26,7 +24,8 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Bind what the log lines and events of this request carry, and log it once it is answered."""
     clear_contextvars()  # one connection serves one request after another
     bind_contextvars(request=secrets.token_hex(6))
-    ORIGIN.set(Origin(door_of(request), address_of(request)))
+    door = _RUNNER if request.path.startswith(RUNNER_PATH) else door_of(request).value
+    ORIGIN.set(Origin(door, address_of(request)))
     began = perf_counter()
     response: web.StreamResponse | None = None
     try:
@@ -37,14 +36,15 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
             _log(request, response, perf_counter() - began)
 
 
-def door_of(request: web.Request) -> str:
-    """The door that a request comes in by, as far as it shows."""
-    if request.path.startswith(RUNNER_PATH):
-        return _RUNNER
+def door_of(request: web.Request) -> Door:
+    """The door that a person's request comes in by. The command line calls the API as any program does and is told
+    from others by the product that it names (RFC 9110 section 10.1.5). Anybody may name it, which does no harm: both
+    doors let the same token do the same, and who acts is the token's owner.
+    """
     if not request.path.startswith("/api/"):
-        return Door.PAGE.value
+        return Door.PAGE
     product = request.headers.get("User-Agent", "").partition("/")[0]
-    return (Door.COMMAND_LINE if product == _COMMAND_LINE else Door.API).value
+    return Door.COMMAND_LINE if product == COMMAND_LINE_AGENT else Door.API
 
 
 def address_of(request: web.Request) -> str | None:

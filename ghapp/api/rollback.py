@@ -9,6 +9,7 @@ from msgspec import Meta
 from ghapp.api import shapes
 from ghapp.api.acting import ASKING, IDEMPOTENCY_KEY, as_force, idempotency_key, shown
 from ghapp.api.common import ACTOR, CONTEXT, json_response
+from ghapp.api.observing import door_of
 from ghapp.api.params import PRODUCTION, Name
 from ghapp.api.routing import Route, Sent
 from ghapp.service import rollback, seeing
@@ -36,6 +37,7 @@ async def roll_back(request: web.Request, given: RollbackParams) -> web.Response
         force=as_force(given.force),
         wait=given.wait,
         key=idempotency_key(request),
+        door=door_of(request),
     )
     deploy = await rollback.roll_back(ctx, request[ACTOR], request.match_info["app"], wish)
     return await shown(ctx, deploy, 201)

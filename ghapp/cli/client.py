@@ -17,6 +17,7 @@ import msgspec
 
 from ghapp.cli.access import LOG_IN, Access
 from ghapp.cli.errors import CommandError, Refused, Unreachable
+from ghapp.core.values import COMMAND_LINE_AGENT
 
 TIMEOUT_S = 60.0
 #: A call that carries an Idempotency-Key is made again after these seconds, where no answer came.
@@ -104,7 +105,7 @@ class Client:
         headers: Mapping[str, str] | None = None,
         timeout_s: float = TIMEOUT_S,
     ) -> IO[bytes]:
-        sent = {"User-Agent": "kedge", "Accept": "application/json", **(headers or {})}
+        sent = {"User-Agent": COMMAND_LINE_AGENT, "Accept": "application/json", **(headers or {})}
         if body is not None:
             sent["Content-Type"] = "application/json"
         request = Request(self.url + path, data=body, method=method, headers=sent)  # noqa: S310  http(s) by `access`

@@ -75,6 +75,10 @@ class Door(StrEnum):
     AUTOMATIC = "automatic"
 
 
+#: As the command line names itself in User-Agent.
+COMMAND_LINE_AGENT = "kedge"
+
+
 @dataclass(frozen=True, slots=True)
 class Lock:
     """Holds one environment, an app (``environment`` is None) or everything (both are None)."""

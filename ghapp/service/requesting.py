@@ -37,7 +37,7 @@ class Wish:
     force: frozenset[str] = frozenset()
     wait: bool = False
     key: str | None = None
-    door: Door = Door.API
+    door: Door
     was_live: bool = False
 
 

@@ -36,7 +36,7 @@ class Wish:
     force: frozenset[str] = frozenset()
     wait: bool = False
     key: str | None = None
-    door: Door = Door.API
+    door: Door
 
 
 async def roll_back(ctx: Context, actor: Actor, app_name: str, wish: Wish) -> Deploy:

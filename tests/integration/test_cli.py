@@ -11,8 +11,10 @@ import pytest
 
 from ghapp.core.values import Blocker, BlockerKind
 from ghapp.store.stores import open_stores
+from tests.contract.api.server import Provider
 from tests.integration.command_line import Done, environment, kedge_process
-from tests.integration.kedge_world import ADMIN_TOKEN, World, world
+from tests.integration.commit_graph import sha
+from tests.integration.kedge_world import ADMIN_TOKEN, BEARER, World, world
 
 
 @pytest.fixture
@@ -99,6 +101,30 @@ async def test_why_a_deploy_ended(app: World) -> None:
     done = await ask(app, "why", "shop#1", "--no-json")
     assert "shop#1 failed" in done.out
     assert "after 1 s: the command ended with exit code 7." in done.out
+
+
+async def test_what_is_asked_for_on_the_command_line_says_so(app: World) -> None:
+    provider = Provider()
+    provider.grow("abc")
+    app.ctx.providers = {"github": provider}
+    for letter in "ab":
+        await app.finish(await app.running(environment="staging", sha=sha(letter)))
+    for words in (("deploy", "shop", "--env", "production"), ("retry", "shop#3"), ("rollback", "shop", "--env", "stg")):
+        done = await ask(app, *words, "--json")
+        assert (done.code, done.json["door"], done.json["user"]) == (0, "command_line", "admin"), done.err
+
+
+@pytest.mark.parametrize("agent", ["curl/8.0", "", "automatic", "kedgex/1", "Mozilla/5.0 kedge"])
+async def test_other_programs_ask_through_the_api_whatever_they_call_themselves(app: World, agent: str) -> None:
+    app.ctx.providers = {"github": (provider := Provider())}
+    provider.grow("a")
+    headers = {**BEARER, "User-Agent": agent}
+    asked = {"env": "production"}
+    async with app.client.post("/api/0/shop/deploy", json=asked, headers=headers) as answer:
+        found = await answer.json()
+    assert (answer.status, found["door"], found["user"]) == (201, "api", "admin")
+    async with app.client.post("/api/0/shop/deploy?door=automatic", json=asked, headers=headers) as answer:
+        assert answer.status == 422
 
 
 async def test_cancel(app: World) -> None:

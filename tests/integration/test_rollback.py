@@ -337,7 +337,7 @@ async def test_without_the_provider_it_waits_and_holds_the_automatic_ones(kedge:
 )
 async def test_who_may(kedge: World, actor: Actor, code: str | None) -> None:
     await live(kedge, "ab")
-    wish = rollback.Wish(environment="production")
+    wish = rollback.Wish(environment="production", door=Door.API)
     for act in (
         lambda: rollback.roll_back(kedge.ctx, actor, "shop", wish),
         lambda: rollback.resume(kedge.ctx, actor, "shop", "production"),

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from ghapp.core.actors import ADMIN
+from ghapp.core.values import Door
 from ghapp.service import requesting
 from ghapp.store.deploys import Deploy
 from ghapp.vcs.base import DeploymentEvent, InactiveEvent, NotFound, Refused, Unavailable
@@ -12,7 +13,9 @@ from tests.protocol.rig import REPOSITORY, SHA, Rig
 
 
 async def asked(rig: Rig, **wish: Any) -> Deploy:
-    return await requesting.request(rig.ctx, ADMIN, "hello", requesting.Wish(environment="staging", **wish))
+    return await requesting.request(
+        rig.ctx, ADMIN, "hello", requesting.Wish(environment="staging", door=Door.API, **wish)
+    )
 
 
 def webhook(deploy: Deploy, creator: str, deployment_id: int = 1000) -> DeploymentEvent:
