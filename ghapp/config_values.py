@@ -246,5 +246,6 @@ READERS: dict[str, Reader] = {
     "env": table_of(VARIABLE, _VARIABLE_FORM, lambda node, findings: text(node, findings, empty=True)),
     "secrets": list_of(matching(VARIABLE, _VARIABLE_FORM)),
     "runner": names,
+    "token": _boolean,
     "notify": record({"slack": _line, "pull_request": _boolean}, lambda _node, _findings, values: values),
 }

@@ -111,6 +111,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """What stands raw in the command's environment: ``KEDGE_APP``, ``KEDGE_REF`` …"""
     env: dict[str, str]
     secrets: list[str]
+    token: bool = False
+    """The command gets the repository's token."""
     checks: list[str] | None
     """Names that must be green; None: every one that exists; empty: none."""
     own_checks: list[str]

@@ -18,6 +18,7 @@ from runner import config
 from runner.client import AppClient
 from runner.config import Settings
 from runner.journal import Journal, WorkdirBusy, lock_workdir
+from runner.secrets import Secrets
 from runner.slots import run
 from runner.tools import Tools
 from runner.workspace import Workspaces
@@ -95,6 +96,7 @@ async def _work(settings: Settings, stopping: asyncio.Event) -> None:
             client=AppClient(session, settings.url, settings.token),
             journal=Journal(settings.workdir),
             workspaces=Workspaces(settings.workdir, environ=os.environ),
+            secrets=Secrets(settings.bindings, os.environ),
             version=_version(),
         )
         log = structlog.get_logger()

@@ -1,23 +1,18 @@
 """What a runner refuses by its own authority, whatever the app hands it: its secrets are not the app's to spend."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from ghapp import wire
 from ghapp.core import sentences
 from ghapp.core.values import Blocker, BlockerKind
 from ghapp.vcs import registry
-
-NEVER = frozenset({"KEDGE_RUNNER_TOKEN", "KEDGE_RUNNER_TOKEN_FILE"})
-"""The runner's own credentials: no command ever gets them, whoever asks."""
+from runner.secrets import Secrets
 
 
-def refusals(
-    job: wire.Job, *, runner: str, accepted: Sequence[str] | None, environ: Mapping[str, str]
-) -> list[Blocker]:
+def refusals(job: wire.Job, *, runner: str, accepted: Sequence[str] | None, secrets: Secrets) -> list[Blocker]:
     """Why this runner will not run the job; empty where it will.
 
-    ``accepted`` are apps and ``owner/repo`` (None: every app that the operator's config defines); ``environ`` is the
-    runner's own, where secrets of the operator's apps come from.
+    ``accepted`` are apps and ``owner/repo`` (None: every app that the operator's config defines).
     """
     if not accepts(job, accepted):
         return [Blocker(BlockerKind.CONFIG, _not_accepted(job, runner))]
@@ -30,8 +25,9 @@ def refusals(
         ]
     if problem := _no_provider(job):
         return [Blocker(BlockerKind.CONFIG, problem)]
-    missing = [name for name in job.secrets if not _has(name, job, environ)]
-    return [Blocker(BlockerKind.CONFIG, sentences.no_secrets(runner, missing))] if missing else []
+    if missing := secrets.missing(job):
+        return [Blocker(BlockerKind.CONFIG, sentences.no_secrets(runner, f"{job.app}/{job.environment}", missing))]
+    return []
 
 
 def accepts(job: wire.Job, accepted: Sequence[str] | None) -> bool:
@@ -40,10 +36,6 @@ def accepts(job: wire.Job, accepted: Sequence[str] | None) -> bool:
     if job.repository.full_name.casefold() in names:
         return True
     return job.defined_in == "operator" and (accepted is None or job.app.casefold() in names)
-
-
-def _has(name: str, job: wire.Job, environ: Mapping[str, str]) -> bool:
-    return job.defined_in == "operator" and name in environ and name not in NEVER
 
 
 def _not_accepted(job: wire.Job, runner: str) -> str:

@@ -7,7 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ghapp.core.config import LABEL, VARIABLE
-from ghapp.core.settings import NETWORK_SETTINGS, SHORTEST_TOKEN, Environment, Network, Setting, in_clear
+from ghapp.core.settings import (
+    NETWORK_SETTINGS,
+    SHORTEST_TOKEN,
+    Environment,
+    Network,
+    Setting,
+    SettingsError,
+    in_clear,
+)
+from runner import secrets
+from runner.secrets import Bindings
 
 SETTINGS = (
     Setting("KEDGE_URL", "required", "Base URL of the app."),
@@ -24,6 +34,11 @@ SETTINGS = (
         "KEDGE_RUNNER_ENV",
         "none",
         "Names of its own variables that commands may see besides PATH, HOME and LANG, comma-separated.",
+    ),
+    Setting(
+        "KEDGE_SECRETS",
+        "none",
+        "File that binds secrets to apps and environments: `app/environment: {NAME: {file: /path}}`.",
     ),
     Setting("KEDGE_WORKDIR", "~/.local/share/kedge/runner", "Folder for checkouts, journal and logs; its own alone."),
     Setting("KEDGE_RUNNER_SLOTS", "1", "How many deploys it runs at a time, 1 to 64."),
@@ -51,6 +66,7 @@ class Settings:
     workdir: Path
     slots: int
     network: Network
+    bindings: Bindings = field(default_factory=dict, repr=False)
     warnings: tuple[str, ...] = ()
 
 
@@ -64,6 +80,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         labels=env.names("KEDGE_RUNNER_LABELS", LABEL.fullmatch, "a label (letters, digits and ._-)"),
         apps=env.names("KEDGE_RUNNER_APPS", _APP.fullmatch, "an app's name or owner/repo") or None,
         shared=env.names("KEDGE_RUNNER_ENV", VARIABLE.fullmatch, "a variable's name, or begins with KEDGE_"),
+        bindings=_bindings(env),
         workdir=env.folder("KEDGE_WORKDIR", "~/.local/share/kedge/runner", Path.home).absolute(),
         slots=env.number("KEDGE_RUNNER_SLOTS", 1, 1, 64),
         network=env.network(lambda path: Path(path).is_file()),
@@ -105,6 +122,17 @@ def _token(env: Environment) -> str:
         return ""
     env.judge_secret("KEDGE_RUNNER_TOKEN_FILE", token, SHORTEST_TOKEN)
     return token
+
+
+def _bindings(env: Environment) -> Bindings:
+    path = env.text("KEDGE_SECRETS")
+    if path is None:
+        return {}
+    try:
+        return secrets.load(Path(path))
+    except SettingsError as error:
+        env.problems += error.problems
+        return {}
 
 
 def _name(env: Environment) -> str:

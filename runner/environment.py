@@ -3,19 +3,25 @@
 from collections.abc import Iterable, Mapping
 
 from ghapp import wire
-from runner.admission import NEVER
+from runner.secrets import NEVER
 
 BASE = ("PATH", "HOME", "LANG")
 
 
-def build(job: wire.Job, *, environ: Mapping[str, str], shared: Iterable[str]) -> dict[str, str]:
+REPO_TOKEN = "KEDGE_REPO_TOKEN"  # noqa: S105  a name, no secret
+"""Where an environment says ``token: true``, its commands find the repository's token here."""
+
+
+def build(
+    job: wire.Job, *, environ: Mapping[str, str], shared: Iterable[str], secrets: Mapping[str, str]
+) -> dict[str, str]:
     """The command's environment.
 
-    ``environ`` is the runner's own; of it a command gets PATH, HOME and LANG, the names in ``shared``
-    (KEDGE_RUNNER_ENV), and the secrets that the job names. Kedge's variables come last: nothing redefines them.
+    ``environ`` is the runner's own; of it a command gets PATH, HOME and LANG and the names in ``shared``
+    (KEDGE_RUNNER_ENV). ``secrets`` are those of the job. Kedge's variables come last: nothing redefines them.
     """
-    names = [name for name in (*BASE, *shared, *job.secrets) if name in environ and name not in NEVER]
-    secrets = {name: environ[name] for name in names if name in job.secrets}
+    names = [name for name in (*BASE, *shared) if name in environ and name not in NEVER]
+    token = {REPO_TOKEN: job.repo_token.value} if job.token and job.repo_token else {}
     return {
         **{name: environ[name] for name in names},
         "PYTHONUNBUFFERED": "1",
@@ -23,4 +29,5 @@ def build(job: wire.Job, *, environ: Mapping[str, str], shared: Iterable[str]) -
         **secrets,
         **job.variables,
         "KEDGE_LOG_URL": job.log_url,
+        **token,
     }

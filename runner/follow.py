@@ -15,6 +15,7 @@ from runner import checks, journal, processes, statuses
 from runner.backoff import Backoff
 from runner.client import LeaseOver, Refused, Unanswered
 from runner.journal import Left, Result
+from runner.masking import SHORTEST
 from runner.ship import Shipper
 from runner.statuses import Grant
 from runner.tools import Held
@@ -51,7 +52,7 @@ async def finish_without_result(held: Held, ended: Ended) -> None:
 async def to_the_end(held: Held, grant: Grant | None) -> None:
     """Follow the supervisor, whoever launched it, and report how it ended. Raises LeaseOver."""
     held.lease.phase = "running"
-    shipper = Shipper(held.lease, held.entry.output)
+    shipper = Shipper(held.lease, held.log)
     async with asyncio.TaskGroup() as group:
         shipping = group.create_task(shipper.run())
         cancelling = group.create_task(_pass_on_cancel(held))
@@ -85,7 +86,7 @@ async def abandon(held: Held, why: LeaseOver) -> None:
 
 async def _end(held: Held, result: Result) -> None:
     held.lease.phase = "finishing"
-    shipper = Shipper(held.lease, held.entry.output)
+    shipper = Shipper(held.lease, held.log)
     end = shipper.close()
     await shipper.run()
     await _finish(held, result, end)
@@ -125,13 +126,19 @@ def _unknown_end() -> Result:
 
 
 def _tell(held: Held, result: Result) -> None:
-    """The end in the log, where it says more than an exit code."""
+    """The end in the log, where it says more than an exit code. An earlier run of the runner may have told it."""
+    if held.log.closed:
+        return
     if result.reason:
         held.note(result.reason)
     if result.dropped_bytes:
         held.note(f"{result.dropped_bytes} bytes of output were lost: the runner's disk was full.")
     if result.daemons:
         held.note(f"Still running, as the command left them: {_names(result.daemons)}.")
+    if held.log.too_short:
+        held.note(
+            f"Not masked, because shorter than {SHORTEST} bytes: {held.log.too_short} of its ::add-mask:: values."
+        )
 
 
 async def _finish(held: Held, result: Result, log_end: int) -> None:
@@ -142,7 +149,7 @@ async def _finish(held: Held, result: Result, log_end: int) -> None:
         ended_at=checks.rfc3339(result.ended_at),
         exit_code=result.exit_code,
         signal=result.signal,
-        reason=result.reason if result.ended_by == "error" else "",  # of the others the app knows better
+        reason=held.log.masks.text(result.reason) if result.ended_by == "error" else "",  # the app knows the others
         log_end=log_end,
     )
     backoff = Backoff(held.tools.pace.first_s, held.tools.pace.most_s)

@@ -124,6 +124,10 @@ class Entry:
         values = _fields(Command, json.loads((self.path / "command").read_bytes()))
         return Command(**values | {"argv": tuple(values["argv"])})
 
+    def read_env(self) -> dict[str, str]:
+        """The command's environment; nothing where no command was written down."""
+        return self.read_command().env if (self.path / "command").exists() else {}
+
     def write_starting(self, boot_id: str, deadline_ns: int) -> None:
         """Note, before `start` is sent, that it will be; `deadline_ns` is when its yes is too old."""
         durable.replace(self.path / "starting", _json(Starting(boot_id=boot_id, deadline_ns=deadline_ns)))

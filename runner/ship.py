@@ -1,14 +1,13 @@
-"""Ship the log: follow the spool file and hand it to the app, by byte offset, in any weather."""
+"""Ship the log: follow it as it grows and hand it to the app, by byte offset, in any weather."""
 
 import asyncio
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from ghapp import wire
 from runner.backoff import Backoff
 from runner.client import Refused, Unanswered
 from runner.lease import Lease
+from runner.outgoing import OutgoingLog
 
 IN_FLIGHT = 4
 """Requests under way at a time."""
@@ -23,9 +22,9 @@ class Shipper:
     It keeps one number, the app's contiguous end, and after any doubt goes on from there: sending twice is harmless.
     """
 
-    def __init__(self, lease: Lease, spool: Path) -> None:
+    def __init__(self, lease: Lease, log: OutgoingLog) -> None:
         self._lease = lease
-        self._spool = spool
+        self._log = log
         self._pace = lease.pace
         self._stored = 0
         self._sent = 0
@@ -36,50 +35,50 @@ class Shipper:
         self._small_at = 0.0
         self._backoff = Backoff(self._pace.first_s, self._pace.most_s)
 
-    @property
-    def size(self) -> int:
-        """Bytes of log that there are."""
-        try:
-            return self._spool.stat().st_size
-        except FileNotFoundError:
-            return 0
-
     def close(self) -> int:
-        """What is in the file now is all: returns its size, the log's end."""
-        self._end = self.size
+        """What there is now is all: returns the log's end."""
+        self._end = self._log.close()
         return self._end
 
     async def run(self) -> None:
         """Raises LeaseOver."""
         try:
+            if self._log.given_back:
+                await self._find_end()
             while self._end is None or self._stored < self._end:
                 self._launch()
                 await self._land()
+                self._log.tend(self._stored)
         finally:
             for request in self._flying:
                 request.cancel()
             await asyncio.gather(*self._flying, return_exceptions=True)
 
+    async def _find_end(self) -> None:
+        """Where the app is, asked with nothing: what it has may not be here any more. Raises LeaseOver."""
+        while True:
+            try:
+                self._stored = self._sent = await self._lease.send_log(0, b"")
+                return
+            except Unanswered as error:
+                self._lease.log.warning("log not stored yet", reason=str(error))
+                await asyncio.sleep(self._backoff.next())
+
     def _launch(self) -> None:
         """Send what there is. A small piece waits for its turn; until one was answered there is only one."""
         while len(self._flying) < self._lanes:
-            self._lease.log_end = self.size
+            self._lease.log_end = self._log.end
             waiting = self._lease.log_end - self._sent
             now = asyncio.get_running_loop().time()
             if waiting <= 0 or (waiting < self._chunk and self._end is None and now < self._small_at):
                 return
-            data = self._read(min(waiting, self._chunk))
+            data = self._log.read(self._sent, self._chunk)
+            if not data:
+                return
             if len(data) < self._chunk:
                 self._small_at = now + self._pace.small_chunks_s
             self._flying.add(asyncio.ensure_future(self._lease.send_log(self._sent, data)))
             self._sent += len(data)
-
-    def _read(self, most: int) -> bytes:
-        fd = os.open(self._spool, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            return os.pread(fd, most, self._sent)
-        finally:
-            os.close(fd)
 
     async def _land(self) -> None:
         """Take the answers that are there, or wait a moment."""

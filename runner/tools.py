@@ -11,8 +11,12 @@ from ghapp.vcs import registry
 from ghapp.vcs.base import RepositoryClient, Unavailable
 from runner.backoff import Pace
 from runner.client import AppClient
+from runner.environment import REPO_TOKEN
 from runner.journal import Entry, Journal
 from runner.lease import Lease
+from runner.masking import Masks
+from runner.outgoing import OutgoingLog
+from runner.secrets import Secrets
 from runner.workspace import Workspaces
 
 
@@ -30,6 +34,7 @@ class Tools:
     client: AppClient
     journal: Journal
     workspaces: Workspaces
+    secrets: Secrets = field(default_factory=Secrets)
     pace: Pace = field(default_factory=Pace)
     version: str = ""
 
@@ -67,6 +72,13 @@ class Held:
         if self.lease.token is None:
             raise Unavailable(f"The app has sent no token for {self.job.repository.full_name}.")
         return self.lease.token.value
+
+    @cached_property
+    def log(self) -> OutgoingLog:
+        """The log on its way out. It masks what the command was given: ask for it once that is written down."""
+        names = (*self.job.secrets, REPO_TOKEN)
+        env = self.entry.read_env()
+        return OutgoingLog(self.entry, Masks(env[name] for name in names if name in env), self.job.log_limit)
 
     def note(self, text: str) -> None:
         """Add lines of Kedge's own to the log: before the command has it, or after. A full disk loses them."""

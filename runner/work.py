@@ -11,6 +11,7 @@ from runner.checks import Gated
 from runner.client import LeaseOver, Unanswered
 from runner.follow import Ended
 from runner.journal import Command
+from runner.secrets import NoSecret
 from runner.tools import Held
 from runner.workspace import Source, WorkspaceError
 
@@ -53,7 +54,7 @@ async def _gate(held: Held) -> Gated | None:
     """Open, or None: then the deploy was given back."""
     tools, job = held.tools, held.job
     held.lease.phase = "gating"
-    refused = admission.refusals(job, runner=tools.name, accepted=tools.apps, environ=tools.environ)
+    refused = admission.refusals(job, runner=tools.name, accepted=tools.apps, secrets=tools.secrets)
     if refused:
         await _give_back(held, "reject", refused, None)
         return None
@@ -89,6 +90,10 @@ async def _prepare(held: Held) -> None:
     job, lease = held.job, held.lease
     lease.phase = "preparing"
     held.note(f"Preparing {job.app} {job.sha} for {job.environment}.")
+    try:
+        secrets = await held.tools.secrets.values(job)
+    except NoSecret as error:
+        raise NotRun(str(error)) from None
     host = urlsplit(job.repository.api_url).hostname or job.repository.provider
     try:
         folder = await held.tools.workspaces.prepare(
@@ -111,7 +116,7 @@ async def _prepare(held: Held) -> None:
             deploy_id=held.mark,
             argv=journal.shell_argv(job.command),
             cwd=str(folder),
-            env=environment.build(job, environ=held.tools.environ, shared=held.tools.shared),
+            env=environment.build(job, environ=held.tools.environ, shared=held.tools.shared, secrets=secrets),
             timeout_s=job.timeout,
             silence_s=job.silence,
             grace_s=job.grace,

@@ -43,6 +43,7 @@ def job(ctx: Context, claimed: Claimed) -> wire.Job:
         variables=commands.environment(values),
         env=config.env,
         secrets=list(config.secrets),
+        token=config.token,
         checks=None if config.checks is None else list(config.checks),
         own_checks=list(ctx.own_checks),
         checks_newest=[wire_check(check) for check in claimed.newest],

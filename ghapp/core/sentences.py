@@ -154,8 +154,8 @@ def foreign_provider(runner: str, provider: str, repository: str) -> str:
     )
 
 
-def no_secrets(runner: str, names: Sequence[str]) -> str:
-    return f"Runner {runner} has no value for the secrets {joined(names)}; set them in its environment."
+def no_secrets(runner: str, where: str, names: Sequence[str]) -> str:
+    return f"Runner {runner} has no secret {joined(names)} bound to {where}; bind it in the runner's KEDGE_SECRETS."
 
 
 def ready() -> str:

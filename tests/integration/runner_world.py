@@ -19,6 +19,7 @@ from runner import processes
 from runner.backoff import Pace
 from runner.client import AppClient
 from runner.journal import Journal
+from runner.secrets import Bindings, Secrets
 from runner.slots import run
 from runner.tools import Tools
 from runner.workspace import Workspaces
@@ -56,6 +57,7 @@ class World:
     sha: str
     apps: tuple[str, ...] | None = None
     shared: tuple[str, ...] = ()
+    bindings: Bindings = field(default_factory=dict)
     environ: dict[str, str] = field(default_factory=lambda: dict(os.environ) | {"KEDGE_RUNNER_TOKEN": RUNNER_TOKEN})
     processes: list[asyncio.subprocess.Process] = field(default_factory=list)
     ids: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
@@ -145,6 +147,7 @@ class World:
                 client=AppClient(session, self.app.url, RUNNER_TOKEN, PATIENCE_S),
                 journal=Journal(self.workdir),
                 workspaces=Workspaces(self.workdir, environ=self.environ),
+                secrets=Secrets(self.bindings, self.environ),
                 pace=QUICK,
             )
             task = asyncio.ensure_future(run(tools, slots, self.stopping))

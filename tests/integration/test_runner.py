@@ -176,7 +176,7 @@ async def test_an_unknown_provider_is_refused(world: World) -> None:
 
 async def test_the_environment_is_built_from_nothing(world: World) -> None:
     world.shared = ("EDITOR",)
-    world.environ |= {"EDITOR": "ed", "AWS_KEY": "do not tell", "DEPLOY_KEY": "key", "LANG": "C.UTF-8"}
+    world.environ |= {"EDITOR": "ed", "AWS_KEY": "do not tell", "DEPLOY_KEY": "the-key", "LANG": "C.UTF-8"}
     deploy = await world.see_through(
         "env | sort; cat /proc/$PPID/environ | tr '\\0' '\\n'", secrets=["DEPLOY_KEY"], env={"KEDGE_APP": "fake"}
     )
@@ -189,7 +189,7 @@ async def test_the_environment_is_built_from_nothing(world: World) -> None:
         "HOME": world.environ["HOME"],
         "LANG": "C.UTF-8",
         "EDITOR": "ed",
-        "DEPLOY_KEY": "key",
+        "DEPLOY_KEY": "*******",
         "KEDGE_APP": "sentry",
         "KEDGE_REF": "main",
         "KEDGE_LOG_URL": "https://kedge.example.com/sentry/deploys/7",

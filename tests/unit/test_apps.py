@@ -350,8 +350,7 @@ def test_an_unknown_key_without_a_near_one_is_answered_with_all() -> None:
 
 
 def test_every_field_of_an_environment_has_its_key() -> None:
-    kept_for_later = {"token"}
-    named = {field.name.removesuffix("_s") for field in fields(EnvironmentConfig)} - {"name"} - kept_for_later
+    named = {field.name.removesuffix("_s") for field in fields(EnvironmentConfig)} - {"name"}
     assert named == {*READERS, "aliases"}
 
 

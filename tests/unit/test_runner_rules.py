@@ -9,6 +9,7 @@ from ghapp import wire
 from runner import admission, environment
 from runner.backoff import Backoff
 from runner.client import pack
+from runner.secrets import Secrets
 
 JOB = wire.Job(
     id=1,
@@ -67,15 +68,16 @@ def test_which_jobs_it_accepts(accepted: tuple[str, ...] | None, defined_in: str
 def test_foreign_code_is_not_loaded_for_a_repository() -> None:
     repository = msgspec.structs.replace(JOB.repository, provider="antigravity:Class")
     foreign = job(repository=repository, defined_in="repository")
-    (blocker,) = admission.refusals(foreign, runner="box", accepted=("getsentry/sentry",), environ={})
+    (blocker,) = admission.refusals(foreign, runner="box", accepted=("getsentry/sentry",), secrets=Secrets())
     assert "antigravity:Class" in blocker.message
 
 
 def test_who_wins_in_a_commands_environment() -> None:
     seen = environment.build(
         job(env={"PATH": "/opt/bin", "KEDGE_APP": "fake", "PYTHONUNBUFFERED": "", "KEY": "fake"}, secrets=["KEY"]),
-        environ={"PATH": "/bin", "KEY": "real", "KEDGE_RUNNER_TOKEN": "secret", "OTHER": "secret"},
+        environ={"PATH": "/bin", "KEY": "own", "KEDGE_RUNNER_TOKEN": "secret", "OTHER": "secret"},
         shared=("KEDGE_RUNNER_TOKEN",),
+        secrets={"KEY": "real"},
     )
     assert seen == {
         "PATH": "/opt/bin",

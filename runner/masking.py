@@ -1,0 +1,116 @@
+"""Masking: what is secret leaves this machine only as asterisks, as many as it had bytes.
+
+Masks have the same length, so that an offset in the spool and in the app's log is the same number. A piece of the
+log is masked by looking at what stands around it too: whichever way the log is cut, no part of a secret gets out.
+"""
+
+import base64
+import json
+import shlex
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from urllib.parse import quote, quote_plus
+
+from ahocorasick_rs import BytesAhoCorasick
+
+SHORTEST = 6
+"""Bytes. Anything shorter stands in a log by chance too often to be masked."""
+
+ADD_MASK = b"::add-mask::"
+"""At the beginning of a line, before a value: from there on it is masked.
+https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands#masking-a-value-in-a-log"""
+
+LONGEST_LINE = 1 << 16
+"""Bytes of an `ADD_MASK` line that are waited for and taken; what follows on the line is not masked."""
+
+_STARS = bytes(byte if byte in b"\r\n" else ord("*") for byte in range(256))
+
+
+def forms(value: str) -> set[bytes]:
+    """How a secret may be written: as it is, line by line, in base64 (whatever stands before it), in a URL, in JSON,
+    quoted for a shell. Forms shorter than `SHORTEST` are left out."""
+    raw = value.encode(errors="surrogateescape")
+    written = {raw, *(line.strip(b"\r") for line in raw.split(b"\n"))}
+    for part in tuple(written):
+        text = part.decode(errors="surrogateescape")
+        written |= set(_base64(part))
+        written |= set(_in_urls(part))
+        for escaped in (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]):
+            written |= {_bytes(escaped), _bytes(escaped.replace("/", "\\/"))}
+        written.add(_bytes(shlex.quote(text)[1:-1]))
+    return {form for form in written if len(form) >= SHORTEST}
+
+
+def _base64(part: bytes) -> Iterator[bytes]:
+    """The digits of it that do not depend on what stands before and behind: 3 bytes are 4 digits, RFC 4648, 4."""
+    for before in range(3):
+        digits = base64.b64encode(bytes(before) + part).rstrip(b"=")
+        whole = (before + len(part)) * 8 // 6
+        inner = digits[(before * 8 + 5) // 6 : whole]
+        yield from (inner, inner.translate(bytes.maketrans(b"+/", b"-_")))
+
+
+def _in_urls(part: bytes) -> Iterator[bytes]:
+    """Percent-encoded, RFC 3986, 2.1: hexadecimal digits are written both ways."""
+    for quoted in (quote(part, safe=""), quote(part, safe="/"), quote_plus(part)):
+        yield quoted.encode()
+        yield _lower_hex(quoted).encode()
+
+
+def _lower_hex(quoted: str) -> str:
+    first, *rest = quoted.split("%")
+    return "%".join([first, *(one[:2].lower() + one[2:] for one in rest)])
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogateescape")
+
+
+class Masks:
+    """The secrets of one deploy. More may be added while its log is on its way."""
+
+    def __init__(self, values: Iterable[str] = ()) -> None:
+        self._patterns: set[bytes] = set()
+        self._by_first: dict[int, list[bytes]] = {}
+        self._automaton: BytesAhoCorasick | None = None
+        self.reach = 0
+        self.add(values)
+
+    def add(self, values: Iterable[str]) -> None:
+        """Mask these from now on."""
+        found = {form for value in values for form in forms(value)} - self._patterns
+        if not found:
+            return
+        self._patterns |= found
+        by_first: dict[int, list[bytes]] = defaultdict(list)
+        for pattern in self._patterns:
+            by_first[pattern[0]].append(pattern)
+        self._by_first = dict(by_first)
+        self._automaton = BytesAhoCorasick(sorted(self._patterns))
+        #: So many bytes before and behind a piece decide what of it is masked.
+        self.reach = max(map(len, self._patterns)) - 1
+
+    def text(self, text: str) -> str:
+        """The same with every secret masked; for what is told beside the log."""
+        raw = _bytes(text)
+        return self.masked(raw, 0, len(raw)).decode(errors="replace")
+
+    def masked(self, data: bytes, start: int, end: int) -> bytes:
+        """``data[start:end]``, masked where a secret lies wholly in ``data``."""
+        if self._automaton is None:
+            return data[start:end]
+        result: bytearray | None = None
+        for _, begins, ends in self._automaton.find_matches_as_indexes(data, overlapping=True):
+            first, last = max(begins, start), min(ends, end)
+            if first < last:
+                result = result or bytearray(data[start:end])
+                result[first - start : last - start] = data[first:last].translate(_STARS)
+        return bytes(result) if result is not None else data[start:end]
+
+    def held_back(self, data: bytes) -> int:
+        """How many bytes at the end of ``data`` may be the beginning of a secret."""
+        for length in range(min(self.reach, len(data)), 0, -1):
+            candidates = self._by_first.get(data[-length], ())
+            if any(len(one) > length and one.startswith(data[-length:]) for one in candidates):
+                return length
+        return 0

@@ -1,0 +1,188 @@
+"""Which secrets a deploy gets: those that the runner's operator bound to its app and environment, and no others."""
+
+import asyncio
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ghapp import wire
+from ghapp.core.config import VARIABLE
+from ghapp.core.settings import SettingsError
+from runner.masking import SHORTEST
+
+NEVER = frozenset({"KEDGE_RUNNER_TOKEN", "KEDGE_RUNNER_TOKEN_FILE"})
+"""The runner's own credentials: no command ever gets them, whoever asks."""
+
+ANY = "*"
+KINDS = ("value", "file", "command")
+LONGEST = 1 << 16
+"""Bytes of a secret: an environment holds little more (execve(2), MAX_ARG_STRLEN is 128 KiB)."""
+COMMAND_S = 30.0
+"""How long a command that prints a secret may take."""
+
+
+class NoSecret(Exception):
+    """A secret is bound but cannot be had, or not be used; the message names it and says nothing of its value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a secret comes from: a ``value``, the path of a ``file``, or a ``command`` that prints it."""
+
+    kind: str
+    text: str = field(repr=False)
+
+
+Bindings = Mapping[tuple[str, str], Mapping[str, Source]]
+"""(app or owner/repo or `ANY`, environment or `ANY`) -> name -> source."""
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What KEDGE_SECRETS binds. ``environ`` are the runner's own variables, which the operator's apps may name too."""
+
+    bindings: Bindings = field(default_factory=dict)
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def missing(self, job: wire.Job) -> list[str]:
+        """The names that the job wants and that are not bound to its app and environment."""
+        return [name for name in job.secrets if self._source(job, name) is None]
+
+    async def values(self, job: wire.Job) -> dict[str, str]:
+        """The secrets of a job of which none is missing. Raises NoSecret."""
+        found = {name: self._source(job, name) for name in job.secrets}
+        return {name: await _value(name, source, self.environ) for name, source in found.items() if source}
+
+    def _source(self, job: wire.Job, name: str) -> Source | None:
+        """The binding that is nearest to the job; what a repository defines itself gets only what names that
+        repository."""
+        apps = [job.repository.full_name.casefold()]
+        if job.defined_in == "operator":
+            apps = [job.app, *apps, ANY]
+        for app in apps:
+            for environment in (job.environment, ANY):
+                if source := self.bindings.get((app, environment), {}).get(name):
+                    return source
+        own = job.defined_in == "operator" and name in self.environ and name not in NEVER
+        return Source("value", self.environ[name]) if own else None
+
+
+async def _value(name: str, source: Source, environ: Mapping[str, str]) -> str:
+    match source.kind:
+        case "file":
+            raw = _read(name, source.text)
+        case "command":
+            raw = await _printed(name, source.text, environ)
+        case _:
+            raw = os.fsencode(source.text)
+    value = os.fsdecode(raw if source.kind == "value" else raw.rstrip(b"\n"))  # as $(cat FILE) and $(COMMAND) read it
+    if problem := unusable(value):
+        raise NoSecret(f"The secret {name} {problem}")
+    return value
+
+
+def unusable(value: str) -> str | None:
+    """Why this cannot be a secret, as the end of a sentence."""
+    size = len(os.fsencode(value))
+    if size < SHORTEST:
+        return f"is shorter than {SHORTEST} bytes, so it could not be masked in the log; give it a longer value."
+    if size > LONGEST:
+        return f"is longer than {LONGEST} bytes, which is too long for a variable; hand it over in another way."
+    if "\0" in value:
+        return "contains a NUL byte, which no variable can hold; encode it, with base64 for example."
+    return None
+
+
+def _read(name: str, path: str) -> bytes:
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(LONGEST + 2)
+    except OSError as error:
+        raise NoSecret(f"The secret {name} cannot be read on the runner: {error.strerror} ({path}).") from None
+
+
+async def _printed(name: str, command: str, environ: Mapping[str, str]) -> bytes:
+    """What it writes to its error output goes to the runner's own, not into the deploy's log."""
+    process = await asyncio.create_subprocess_exec(
+        "/bin/sh",
+        "-c",
+        command,
+        env={name: value for name, value in environ.items() if name not in NEVER},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(COMMAND_S):
+            printed, _ = await process.communicate()
+    except TimeoutError:
+        raise NoSecret(f"The command for the secret {name} took longer than {COMMAND_S:g} s.") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode:
+        raise NoSecret(
+            f"The command for the secret {name} ended with exit code {process.returncode}; "
+            "what it said is in the runner's own output."
+        )
+    return printed
+
+
+def load(path: Path) -> Bindings:
+    """Read KEDGE_SECRETS. Raises SettingsError with every problem at once, none of which tells a value."""
+    try:
+        if path.stat().st_mode & 0o007:
+            raise SettingsError([f"KEDGE_SECRETS: everybody on this machine can read {path}; run: chmod o-rwx {path}"])
+        tree = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise SettingsError([f"KEDGE_SECRETS: {path} cannot be read: {error.strerror}."]) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise SettingsError([f"KEDGE_SECRETS: {path}{where} is no YAML."]) from None
+    problems: list[str] = []
+    bindings = dict(_bindings(tree, problems))
+    if problems:
+        raise SettingsError([f"KEDGE_SECRETS: {path}: {problem}" for problem in problems])
+    return bindings
+
+
+def _bindings(tree: Any, problems: list[str]) -> Iterator[tuple[tuple[str, str], dict[str, Source]]]:
+    if not isinstance(tree, dict):
+        problems.append("it must be a mapping such as `app/environment: {NAME: {file: /path}}`.")
+        return
+    for key, names in tree.items():
+        app, _, environment = str(key).rpartition("/")
+        if not app or not environment:
+            problems.append(f"{key} must be app/environment, owner/repo/environment, or have * for one of them.")
+        elif not isinstance(names, dict):
+            problems.append(f"{key} must be a mapping from names to sources.")
+        else:
+            where = (app.casefold() if "/" in app else app, environment)
+            yield where, dict(_sources(str(key), names, problems))
+
+
+def _sources(key: str, names: dict[Any, Any], problems: list[str]) -> Iterator[tuple[str, Source]]:
+    for name, given in names.items():
+        where = f"{key}: {name}"
+        source = {"value": given} if isinstance(given, str) else given
+        if not isinstance(name, str) or not VARIABLE.fullmatch(name):
+            problems.append(f"{where} is no variable's name, or begins with KEDGE_.")
+        elif not isinstance(source, dict) or len(source) != 1 or not isinstance(next(iter(source.values())), str):
+            problems.append(
+                f"{where} must be text (quote a number), or one of {{value: …}}, {{file: …}}, {{command: …}}."
+            )
+        elif (kind := str(next(iter(source)))) not in KINDS:
+            near = get_close_matches(kind, KINDS, 1)
+            problems.append(f"{where} has no source {kind}" + (f"; did you mean {near[0]}?" if near else "."))
+        elif kind == "value" and (problem := unusable(source[kind])):
+            problems.append(f"{where} {problem}")
+        elif kind == "file" and not Path(source[kind]).is_absolute():
+            problems.append(f"{where}: the path of a file must begin with /.")
+        else:
+            yield name, Source(kind, source[kind])
