@@ -34,6 +34,7 @@ class AppKeys:
     client_id: str
     private_key: str = field(repr=False)
     webhook_secret: str = field(repr=False)
+    client_secret: str = field(repr=False)
 
 
 def add_account(world: World, login: str, kind: AccountType) -> Account:
@@ -73,6 +74,15 @@ def set_permission(world: World, repo: Repository, login: str, role: str) -> Non
     world.state.collaborators[(repo.id, who.login.lower())] = role
 
 
+def rename(world: World, login: str, to: str) -> Account:
+    """A person takes another login and keeps their id and roles; whoever comes may take the old one."""
+    state, old = world.state, login.lower()
+    state.accounts[to.lower()] = made = replace(state.accounts.pop(old), login=to)
+    for repository_id, who in [key for key in state.collaborators if key[1] == old]:
+        state.collaborators[(repository_id, to.lower())] = state.collaborators.pop((repository_id, who))
+    return made
+
+
 def personal_token(world: World, login: str) -> str:
     """A new personal access token with every scope."""
     token = Token("ghp_" + secrets.token_hex(18), add_person(world, login))
@@ -89,6 +99,7 @@ def add_app(
     events: Iterable[str],
     webhook_url: str | None,
     webhook_secret: str | None,
+    callback_urls: Iterable[str] = (),
 ) -> AppKeys:
     """Register an App with a key of its own; its hook is pinged."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -107,10 +118,12 @@ def add_app(
         webhook_url=None,
         webhook_secret=secret,
         created_at=world.clock(),
+        client_secret=secrets.token_hex(20),
+        callback_urls=tuple(callback_urls),
     )
     world.state.apps[app_id] = app
     set_webhook(world, app_id, webhook_url)
-    return AppKeys(app_id, slug, app.client_id, _private_pem(key), secret)
+    return AppKeys(app_id, slug, app.client_id, _private_pem(key), secret, app.client_secret)
 
 
 def add_service(world: World, slug: str) -> App:

@@ -113,8 +113,18 @@ def may_see(state: State, actor: Actor, repo: Repository) -> bool:
     if actor.installation and actor.token:
         return repo.id in actor.installation.repository_ids & actor.token.repository_ids
     if actor.account:
-        return state.role(repo, actor.account) != "none"
+        return state.role(repo, actor.account) != "none" and (not repo.private or _reaches(state, actor, repo))
     return not repo.private and actor.app is None
+
+
+def installed(state: State, actor: Actor, repo: Repository) -> Installation | None:
+    """Where the App that a person's token was given to is installed, if that covers the repository."""
+    app = state.apps.get(actor.token.app_id) if actor.token and actor.token.app_id else None
+    return state.installation_of(app, repo) if app else None
+
+
+def _reaches(state: State, actor: Actor, repo: Repository) -> bool:
+    return not (actor.token and actor.token.app_id) or installed(state, actor, repo) is not None
 
 
 def granted(actor: Actor, permission: str) -> str:
@@ -138,7 +148,11 @@ def require(state: State, actor: Actor, repo: Repository, permission: str, level
         if not allows(granted(actor, permission), level):
             needs = {"X-Accepted-GitHub-Permissions": f"{permission}={level}"}
             raise Refused(403, "Resource not accessible by integration", headers=needs)
-    elif level != "read":
+    elif actor.token and actor.token.app_id and (repo.private or level != "read"):
+        at = installed(state, actor, repo)
+        if at is None or not allows(at.permissions.get(permission), level):
+            raise Refused(403, "Resource not accessible by integration")
+    if level != "read" and not actor.installation:
         if actor.account is None:
             raise Refused(401, "Requires authentication")
         if not allows(state.role(repo, actor.account), "write", ROLES):

@@ -44,6 +44,9 @@ class Box(Conversations):
     def add_user(self, login: str) -> Account:
         return accounts.add_person(self.world, login)
 
+    def rename_user(self, login: str, to: str) -> Account:
+        return accounts.rename(self.world, login, to)
+
     def add_organization(self, login: str, owners: Iterable[str] = ()) -> Account:
         return accounts.add_organization(self.world, login, owners)
 
@@ -71,9 +74,10 @@ class Box(Conversations):
         events: Iterable[str] | None = None,
         webhook_url: str | None = None,
         webhook_secret: str | None = None,
+        callback_urls: Iterable[str] = (),
     ) -> AppKeys:
         """A GitHub App, by default one as Kedge needs it; `events` None means all there are. A random
-        secret is made where none is given."""
+        secret is made where none is given. `callback_urls` are where people are sent back to from sign-in."""
         return accounts.add_app(
             self.world,
             slug=slug,
@@ -82,6 +86,7 @@ class Box(Conversations):
             events=accounts.all_events() if events is None else events,
             webhook_url=webhook_url,
             webhook_secret=webhook_secret,
+            callback_urls=callback_urls,
         )
 
     def set_webhook(self, app_id: int, url: str | None) -> None:

@@ -136,7 +136,8 @@ def _app_settings(folder: Path, github: Sandbox, url: str, tokens: tuple[str, st
     github.add_repository(REPOSITORY, private=True)
     github.set_permission(REPOSITORY, "ana", "write")
     github.set_status(REPOSITORY, "main", "ci", "success")
-    keys = github.add_app(owner="acme", webhook_url=f"{url}/webhooks/github")
+    callback = f"{url}/auth/github/callback"
+    keys = github.add_app(owner="acme", webhook_url=f"{url}/webhooks/github", callback_urls=[callback])
     github.install(keys.id, [REPOSITORY])
     apps = folder / "apps.yml"
     apps.write_text(APPS.format(target=folder / "target"))
@@ -152,6 +153,8 @@ def _app_settings(folder: Path, github: Sandbox, url: str, tokens: tuple[str, st
         "GITHUB_PRIVATE_KEY": keys.private_key,
         "GITHUB_WEBHOOK_SECRET": keys.webhook_secret,
         "GITHUB_API_URL": github.api_url,
+        "GITHUB_CLIENT_ID": keys.client_id,
+        "GITHUB_CLIENT_SECRET": keys.client_secret,
     }
 
 

@@ -171,12 +171,6 @@ def redeliver(call: Call) -> Reply:
     return Reply({}, 202)
 
 
-def get_user(call: Call) -> Reply:
-    if call.actor.installation or call.actor.account is None:
-        raise Refused(403, "Resource not accessible by integration")
-    return Reply(render.own_account(call.links, call.actor.account))
-
-
 def rate_limit(call: Call) -> Reply:
     """Asking costs nothing (https://docs.github.com/en/rest/rate-limit/rate-limit)."""
     world = call.world
@@ -220,6 +214,5 @@ ROUTES = [
     route("GET", "/users/{account}/installation", installation_of_account, "jwt"),
     route("GET", "/installation/repositories", installation_repositories, "installation"),
     route("GET", "/orgs/{org}/teams/{slug}/memberships/{login}", organization_membership, "token"),
-    route("GET", "/user", get_user, "token"),
     route("GET", "/rate_limit", rate_limit, "anyone"),
 ]

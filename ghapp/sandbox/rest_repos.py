@@ -127,6 +127,14 @@ def collaborator_permission(call: Call) -> Reply:
     return Reply(render.collaborator_permission(call.links, who, role))
 
 
+def is_collaborator(call: Call) -> Reply:
+    """https://docs.github.com/en/rest/collaborators/collaborators#check-if-a-user-is-a-repository-collaborator"""
+    who = call.world.state.account(call.names["login"])
+    if who is None or call.world.state.own_role(call.repository, who) in {None, "none"}:
+        raise Refused(404, "Not Found")
+    return Reply(status=204)
+
+
 _R = "/repos/{owner}/{repo}"
 ROUTES = [
     route("GET", _R, get_repository, "metadata:read"),
@@ -140,5 +148,6 @@ ROUTES = [
     route("GET", f"{_R}/compare/{{base+}}...{{head+}}", compare, "contents:read"),
     route("GET", f"{_R}/contents", get_contents, "contents:read"),
     route("GET", f"{_R}/contents/{{path+}}", get_contents, "contents:read"),
+    route("GET", f"{_R}/collaborators/{{login}}", is_collaborator, "metadata:read"),
     route("GET", f"{_R}/collaborators/{{login}}/permission", collaborator_permission, "metadata:read"),
 ]

@@ -16,7 +16,7 @@ from typing import Self
 
 from aiohttp import web
 
-from . import control, dispatch, git_http
+from . import control, dispatch, git_http, oauth
 from .box import Box
 from .faults import Fault
 from .world import now
@@ -84,6 +84,8 @@ class Sandbox(Box):
         if git_http.PATH.fullmatch(request.path):
             work: dispatch.Work = self._git
             path = request.path
+        elif request.path.startswith(oauth.PATH):
+            work, path = self._oauth, request.path
         else:
             work = self._rest
             path = request.path.removeprefix(dispatch.ENTERPRISE) or "/"
@@ -91,6 +93,9 @@ class Sandbox(Box):
 
     async def _git(self, request: web.Request, fault: Fault | None) -> web.StreamResponse:
         return await git_http.serve(request, self.world)
+
+    async def _oauth(self, request: web.Request, fault: Fault | None) -> web.StreamResponse:
+        return await oauth.serve(request, self.world)
 
     async def _rest(self, request: web.Request, fault: Fault | None) -> web.StreamResponse:
         path = request.path.removeprefix(dispatch.ENTERPRISE) or "/"

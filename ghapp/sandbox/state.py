@@ -55,6 +55,8 @@ class App:
     webhook_url: str | None
     webhook_secret: str = field(repr=False)
     created_at: int = 0
+    client_secret: str = field(default="", repr=False)
+    callback_urls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,8 @@ class Installation:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """An installation token, or a person's when `installation_id` is None."""
+    """An installation token, or a person's when `installation_id` is None. A person who signed in through an App
+    gave it one that is good for no more than the App (`app_id`)."""
 
     value: str = field(repr=False)
     account: Account
@@ -78,6 +81,19 @@ class Token:
     repository_ids: frozenset[int] = frozenset()
     permissions: Mapping[str, str] = field(default_factory=dict)
     expires_at: int | None = None
+    app_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """What an App is sent back with when a person lets it know who they are. `challenge` is empty without PKCE."""
+
+    value: str = field(repr=False)
+    app_id: int
+    account: Account
+    redirect_uri: str
+    challenge: str
+    expires_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +214,7 @@ class State:
     apps: dict[int, App] = field(default_factory=dict)
     installations: dict[int, Installation] = field(default_factory=dict)
     tokens: dict[str, Token] = field(default_factory=dict)
+    codes: dict[str, Code] = field(default_factory=dict)
     checks: dict[tuple[int, str], list[Checks]] = field(default_factory=dict)  # history of (repository, sha)
     deployments: dict[int, Deployment] = field(default_factory=dict)
 
@@ -208,14 +225,18 @@ class State:
         wanted = full_name.lower()
         return next((r for r in self.repositories.values() if r.full_name.lower() == wanted), None)
 
-    def role(self, repository: Repository, account: Account) -> str:
-        """What the account may do with the repository, one of ROLES."""
+    def own_role(self, repository: Repository, account: Account) -> str | None:
+        """The role that the account was given in the repository; None where it has what everybody has."""
         owner = repository.owner.login.lower()
         login = account.login.lower()
         if login == owner or login in self.owners.get(owner, ()):
             return "admin"
+        return self.collaborators.get((repository.id, login))
+
+    def role(self, repository: Repository, account: Account) -> str:
+        """What the account may do with the repository, one of ROLES."""
         anyone = "none" if repository.private else "read"
-        return self.collaborators.get((repository.id, login), anyone)
+        return self.own_role(repository, account) or anyone
 
     def installation_of(self, app: App, repository: Repository) -> Installation | None:
         of_app = (i for i in self.installations.values() if i.app_id == app.id)
