@@ -21,8 +21,9 @@ from ghapp.service.context import Context
 from ghapp.store.base import StoreError
 from ghapp.store.stores import open_stores
 from ghapp.vcs import github_events
-from ghapp.vcs.base import AppClient
+from ghapp.vcs.base import AppClient, SignIn
 from ghapp.vcs.github_app import GitHubApp
+from ghapp.vcs.github_sign_in import GitHubSignIn
 from ghapp.vcs.session import open_session
 from ghapp.web import routes as web_routes
 from ghapp.web.shell import refusals, secure
@@ -44,6 +45,21 @@ def providers(settings: Settings, session: aiohttp.ClientSession) -> dict[str, A
     return {"github": GitHubApp(session, app_id=github.app_id, private_key=github.private_key, api_url=github.api_url)}
 
 
+def sign_ins(settings: Settings, session: aiohttp.ClientSession) -> dict[str, SignIn]:
+    """Where people can sign in, by provider name."""
+    github = settings.github
+    if github is None or github.client_id is None or github.client_secret is None:
+        return {}
+    made = GitHubSignIn(
+        session,
+        client_id=github.client_id,
+        client_secret=github.client_secret,
+        web_url=github.web_url,
+        api_url=github.api_url,
+    )
+    return {"github": made}
+
+
 async def _context(settings: Settings, app: web.Application) -> AsyncIterator[None]:
     """Open what the app needs, run its workers, and end them in the opposite order."""
     stores = await open_stores(settings.database_url)
@@ -51,6 +67,7 @@ async def _context(settings: Settings, app: web.Application) -> AsyncIterator[No
         ctx = Context(
             stores=stores,
             providers=providers(settings, session),
+            sign_ins=sign_ins(settings, session),
             url=settings.url,
             lease_key=hashlib.sha256(b"lease:" + settings.secret_keys[-1].encode()).digest(),
         )

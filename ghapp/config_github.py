@@ -18,18 +18,30 @@ _FEWEST_BITS = 2048
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GitHubSettings:
     """The GitHub App. ``private_key`` is PEM text of an RSA key; ``api_url`` and ``web_url`` have no slash at
-    their end; ``webhook_secrets`` is empty only with ``KEDGE_INBOUND=none``."""
+    their end; ``webhook_secrets`` is empty only with ``KEDGE_INBOUND=none``. With ``client_id`` and
+    ``client_secret`` people can sign in; both or neither are set."""
 
     app_id: int
     private_key: str = field(repr=False)
     webhook_secrets: tuple[str, ...] = field(repr=False)
     api_url: str
     web_url: str
+    client_id: str | None = None
+    client_secret: str | None = field(default=None, repr=False)
+
+
+_APP_SETTINGS = (
+    "GITHUB_APP_ID",
+    "GITHUB_PRIVATE_KEY",
+    "GITHUB_WEBHOOK_SECRET",
+    "GITHUB_CLIENT_ID",
+    "GITHUB_CLIENT_SECRET",
+)
 
 
 def github_settings(env: Environment, *, required: bool, webhooks: bool) -> GitHubSettings | None:
     """The App's settings; None where nothing requires them and none is set, or where a problem was found."""
-    if not required and not any(map(env.text, ("GITHUB_APP_ID", "GITHUB_PRIVATE_KEY", "GITHUB_WEBHOOK_SECRET"))):
+    if not required and not any(map(env.text, _APP_SETTINGS)):
         return None
     app_id = _app_id(env)
     private_key = _private_key(env)
@@ -43,8 +55,15 @@ def github_settings(env: Environment, *, required: bool, webhooks: bool) -> GitH
     if in_clear(api_url):
         env.warnings.append("GITHUB_API_URL is http://, so credentials cross the network unencrypted; use https://.")
     web_url = env.base_url("GITHUB_WEB_URL") or web_url_of(api_url)
+    client_id, client_secret = _client(env)
     return GitHubSettings(
-        app_id=app_id, private_key=private_key, webhook_secrets=webhook_secrets, api_url=api_url, web_url=web_url
+        app_id=app_id,
+        private_key=private_key,
+        webhook_secrets=webhook_secrets,
+        api_url=api_url,
+        web_url=web_url,
+        client_id=client_id,
+        client_secret=client_secret,
     )
 
 
@@ -67,6 +86,21 @@ def _app_id(env: Environment) -> int:
     if not env.text("GITHUB_APP_ID"):
         env.wrong("GITHUB_APP_ID is not set; set it to the App ID on the GitHub App's settings page.")
     return env.number("GITHUB_APP_ID", 0, 1, 10**15)
+
+
+def _client(env: Environment) -> tuple[str | None, str | None]:
+    """What the App shows when people sign in with it."""
+    names = ("GITHUB_CLIENT_ID", "GITHUB_CLIENT_SECRET")
+    client_id, client_secret = map(env.text, names)
+    if client_secret:
+        env.judge_secret(names[1], client_secret, 1)
+    if (client_id is None) != (client_secret is None):
+        missing, there = names if client_id is None else reversed(names)
+        env.wrong(
+            f"{missing} is not set, but {there} is; for sign-in with GitHub set both, as they are on the GitHub App's "
+            "settings page, else neither."
+        )
+    return client_id, client_secret
 
 
 def _private_key(env: Environment) -> str:

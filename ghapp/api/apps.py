@@ -12,14 +12,15 @@ from ghapp.service import seeing
 async def list_apps(request: web.Request, _: NoParams) -> web.Response:
     ctx = request.app[CONTEXT]
     found = await ctx.stores.main.read(lambda tx: seeing.apps(tx, ctx, request[READER]))
-    problem = ctx.apps.problem
+    problem = seeing.config_problem(ctx, request[READER])
     return json_response(shapes.AppPage([shapes.app(ctx.url, one, problem) for one in found], None, problem))
 
 
 async def get_app(request: web.Request, _: NoParams) -> web.Response:
     ctx = request.app[CONTEXT]
-    found = await ctx.stores.main.read(lambda tx: seeing.app(tx, ctx, request.match_info["app"], request[READER]))
-    return json_response(shapes.app(ctx.url, found, ctx.apps.problem))
+    reader, name = request[READER], request.match_info["app"]
+    found = await ctx.stores.main.read(lambda tx: seeing.app(tx, ctx, name, reader))
+    return json_response(shapes.app(ctx.url, found, seeing.config_problem(ctx, reader)))
 
 
 ROUTES = (

@@ -1,27 +1,35 @@
-"""Who is asking: a token, or a signed cookie that a token was once typed in for. Everything not open needs one."""
+"""Who is asking: a token, or the session of somebody who signed in. Everything not open needs one."""
 
-import hashlib
 import hmac
-import secrets
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from aiohttp import web
-from itsdangerous import BadData, URLSafeTimedSerializer
 
 from ghapp.api.common import ACTOR, CLAIMANT, CONTEXT, READER, SETTINGS, Handler, bearer
 from ghapp.api.params import form
 from ghapp.api.routing import RUNNER_PATH, Route, route_of
+from ghapp.api.sessions import (
+    SESSION,
+    ByOperator,
+    ByProvider,
+    ByToken,
+    Session,
+    csrf_fits,
+    new_session,
+    session_of,
+)
 from ghapp.config import Settings
 from ghapp.core import sentences
 from ghapp.core.actors import ADMIN, ANYTHING, EVERYBODY, NOBODY, Actor, Grant
-from ghapp.service import tokens
+from ghapp.service import people, tokens
+from ghapp.service.context import Context
 from ghapp.service.problems import Problem
 from ghapp.store.tokens import Token
+from ghapp.vcs.base import Person
 
-SESSION_S = 30 * 86_400
 CSRF_HEADER = "X-CSRF-Token"
 CSRF_FIELD = "csrf"
 
@@ -35,19 +43,6 @@ _OPEN_PAGES = frozenset({"/login", "/docs"})
 _NARROWED = frozenset({"/", "/{app}", "/{app}/deploys/{number}"})
 
 _RUNNER_HINT = "A runner's KEDGE_RUNNER_TOKEN is the app's own, or a token with the scope runner."
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """What the cookie says. Without a ``user`` it only binds the sign-in form to one browser. ``token`` is the id of
-    the token that was typed in, None for KEDGE_ADMIN_TOKEN: the session ends with it."""
-
-    id: str
-    user: str | None = None
-    token: int | None = None
-
-
-SESSION: web.RequestKey[Session] = web.RequestKey("session", Session)
 
 
 @web.middleware
@@ -75,7 +70,7 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
 async def _admit_person(request: web.Request, route: Route[Any] | None) -> web.Response | None:
     """None, or where somebody who looks for a page has to sign in. Raises Problem."""
     settings = request.app[SETTINGS]
-    session = _session(request, settings) or new_session()
+    session = session_of(request, settings) or new_session()
     request[SESSION] = session
     try:
         actor = await _actor(request, session)
@@ -88,13 +83,28 @@ async def _admit_person(request: web.Request, route: Route[Any] | None) -> web.R
         request[SESSION] = session = Session(session.id)  # whatever it was begun with is over
     request[ACTOR], request[READER] = actor, EVERYBODY if settings.anonymous_read else actor
     if actor.signed_in:
-        ctx = request.app[CONTEXT]
-        ctx.limits.called(actor.token, ctx.now())
-    if request.path not in _OPEN_PAGES:
+        _count(request.app[CONTEXT], actor)
+    if not _is_open(request):
         _check_token(request, route)
     if request.method not in _SAFE_METHODS and "Authorization" not in request.headers:
         await _check_origin(request, settings, session)
     return None
+
+
+def _count(ctx: Context, actor: Actor) -> None:
+    """One more call. Raises Problem ``rate_limited``."""
+    if actor.provider:
+        ctx.limits.asked(actor.provider, actor.name, ctx.now())
+    else:
+        ctx.limits.called(actor.token, ctx.now())
+
+
+async def readmitted(request: web.Request) -> bool:
+    """May whoever is still being answered still be? Tokens end meanwhile, and people lose what they could read."""
+    try:
+        return await _admit_person(request, route_of(request)) is None
+    except Problem:
+        return False
 
 
 async def admitted(request: web.Request, token: str) -> Actor:
@@ -105,6 +115,11 @@ async def admitted(request: web.Request, token: str) -> Actor:
     if hmac.compare_digest(_bytes(token), _bytes(request.app[SETTINGS].admin_token)):
         return ADMIN
     return tokens.actor_of(await _presented(request, token))
+
+
+def by_token(actor: Actor) -> ByOperator | ByToken:
+    """How a session begins that this actor's token was typed in for."""
+    return ByOperator() if actor.token is None else ByToken(actor.token)
 
 
 async def _admitted_runner(request: web.Request) -> tuple[int | None, Grant]:
@@ -136,59 +151,49 @@ async def _presented(request: web.Request, secret: str) -> Token:
         raise
 
 
-def sign_in(response: web.Response, settings: Settings, session: Session) -> None:
-    """Set the session's cookie: https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Set-Cookie"""
-    value = _serializer(settings, "session").dumps([session.id, session.user, session.token])
-    response.set_cookie(
-        cookie_name(settings),
-        value if isinstance(value, str) else value.decode(),
-        max_age=SESSION_S,
-        path="/",
-        httponly=True,
-        samesite="Lax",
-        secure=_secure(settings),
-    )
-
-
-def sign_out(response: web.Response, settings: Settings) -> None:
-    response.del_cookie(cookie_name(settings), path="/", httponly=True, samesite="Lax", secure=_secure(settings))
-
-
-def csrf_token(settings: Settings, session: Session) -> str:
-    """What a form of this session carries."""
-    value = _serializer(settings, "csrf").dumps(session.id)
-    return value if isinstance(value, str) else value.decode()
-
-
-def cookie_name(settings: Settings) -> str:
-    """Over https no other host of the domain can set it (``__Host-``)."""
-    return "__Host-kedge" if _secure(settings) else "kedge"
-
-
-def new_session(actor: Actor = NOBODY) -> Session:
-    return Session(secrets.token_urlsafe(18), actor.name or None, actor.token)
-
-
 def _canonical(request: web.Request) -> str:
     """The route that was found, not the path alone: `/api/0/{app}/…` also matches `/api/0/runner/…`."""
     resource = request.match_info.route.resource
     return resource.canonical if resource else request.path
 
 
+def _is_open(request: web.Request) -> bool:
+    """Is it a page for everybody, such as those by which one signs in?"""
+    return request.path in _OPEN_PAGES or _canonical(request).startswith("/auth/")
+
+
 async def _actor(request: web.Request, session: Session) -> Actor:
-    settings = request.app[SETTINGS]
     if "Authorization" in request.headers:
         return await admitted(request, bearer(request))
-    if session.token is not None:
-        with suppress(Problem):  # then the session has ended with its token
-            return tokens.actor_of(await tokens.remembered(request.app[CONTEXT], session.token))
-    elif session.user == ADMIN.name:
-        return ADMIN
-    if request.path in _OPEN_PAGES:
+    if actor := await _begun_by(request, session):
+        return actor
+    if _is_open(request):
         return NOBODY
-    if settings.anonymous_read and request.method in _SAFE_METHODS:
+    if request.app[SETTINGS].anonymous_read and request.method in _SAFE_METHODS:
         return NOBODY
     raise Problem("unauthorized", "A token is needed: Authorization: Bearer TOKEN.")
+
+
+async def _begun_by(request: web.Request, session: Session) -> Actor | None:
+    """Who began the session, as what they may now; None where it is over."""
+    ctx = request.app[CONTEXT]
+    match session.by:
+        case ByOperator():
+            return ADMIN
+        case ByToken(token):
+            with suppress(Problem):  # then the session has ended with its token
+                return tokens.actor_of(await tokens.remembered(ctx, token))
+        case ByProvider(provider, login, account) if provider in ctx.sign_ins:
+            return await people.actor_of(ctx, provider, Person(login, account), _asked_about(request))
+    return None
+
+
+def _asked_about(request: web.Request) -> Iterable[str]:
+    """The apps that an answer can be about: one that is in the path, else all, to read of them."""
+    if app := request.match_info.get("app"):
+        return (app,)
+    reads = request.method in _SAFE_METHODS and not _is_open(request)
+    return request.app[CONTEXT].apps.configs if reads else ()
 
 
 def _check_token(request: web.Request, route: Route[Any] | None) -> None:
@@ -203,9 +208,12 @@ def _check_token(request: web.Request, route: Route[Any] | None) -> None:
     app = request.match_info.get("app")
     covered = app is None or actor.apps is None or app in actor.apps
     if reads and actor.narrowed and request.match_info.http_exception is None:
-        covered = covered and (route.narrowed if route else _canonical(request) in _NARROWED)
+        within = route.narrowed if route else _canonical(request) in _NARROWED
+        covered = covered and (within or (app is not None and actor.environments is None))
+    if not covered and app is not None and actor.unasked:
+        raise Problem("provider", sentences.unasked(app), hint="Try again in a minute.")
     if not covered:
-        raise Problem("forbidden", sentences.not_covered(actor.apps, actor.environments))
+        raise Problem("forbidden", sentences.not_covered(actor, app))
 
 
 def _to_sign_in(request: web.Request) -> web.Response:
@@ -221,40 +229,9 @@ async def _check_origin(request: web.Request, settings: Settings, session: Sessi
     """
     site = request.headers.get("Sec-Fetch-Site", "same-origin")
     token = request.headers.get(CSRF_HEADER) or (await form(request)).get(CSRF_FIELD, "")
-    if site not in {"same-origin", "none"} or _loads(settings, "csrf", token) != session.id:
+    if site not in {"same-origin", "none"} or not csrf_fits(settings, session, token):
         hint = f"Load the page again. Without a page, send a token in Authorization, or {CSRF_HEADER}."
         raise Problem("forbidden", "This form is not of this session, so nothing was changed.", hint=hint)
-
-
-def _session(request: web.Request, settings: Settings) -> Session | None:
-    match _loads(settings, "session", request.cookies.get(cookie_name(settings), "")):
-        case [str() as identity, (str() | None) as user, (int() | None) as token]:
-            return Session(identity, user, token)
-        case _:
-            return None
-
-
-def _loads(settings: Settings, purpose: str, value: str) -> object:
-    try:
-        return _serializer(settings, purpose).loads(value, max_age=SESSION_S)
-    except (BadData, UnicodeError):
-        return None
-
-
-def _serializer(settings: Settings, purpose: str) -> URLSafeTimedSerializer:
-    """The first secret key signs, all verify. Another admin token ends all sessions that came from the old one."""
-    token = hashlib.sha256(_bytes(settings.admin_token)).hexdigest()
-    return URLSafeTimedSerializer(
-        list(
-            reversed(settings.secret_keys)
-        ),  # the last one signs: https://itsdangerous.palletsprojects.com/en/stable/concepts/#key-rotation
-        salt=f"kedge {purpose} {token}",
-        signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256},
-    )
-
-
-def _secure(settings: Settings) -> bool:
-    return settings.url.startswith("https:")
 
 
 def _bytes(text: str) -> bytes:

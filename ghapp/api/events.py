@@ -7,14 +7,12 @@ from aiohttp import web
 from msgspec import Meta
 
 from ghapp.api import parameters, streaming
-from ghapp.api.common import ACTOR, CONTEXT, json_response, rfc3339
+from ghapp.api.common import ACTOR, CONTEXT, READER, json_response, rfc3339
 from ghapp.api.params import Name
 from ghapp.api.routing import Route, Text
 from ghapp.api.streaming import Stream
 from ghapp.core import timeline
-from ghapp.core.actors import Actor
 from ghapp.service import seeing, watching
-from ghapp.service.context import Context
 from ghapp.service.watching import Search
 from ghapp.store.events import Recorded
 
@@ -67,9 +65,10 @@ async def follow_events(request: web.Request, given: EventParams) -> web.StreamR
     ctx = request.app[CONTEXT]
     if given.app is not None:
         wanted = given.app
+        seeing.check_sees(request[READER], wanted)
         await ctx.stores.main.read(lambda tx: seeing.known_app(tx, ctx, wanted))
     start = await watching.newest_id(ctx) if given.after is None else given.after
-    follower = _Follower(ctx, request[ACTOR], given.app, streaming.resumed(request, start))
+    follower = _Follower(request, given.app, streaming.resumed(request, start))
     return await streaming.follow(request, ("changes",), follower.look)
 
 
@@ -82,19 +81,19 @@ async def list_audit(request: web.Request, given: AuditParams) -> web.Response:
 
 
 class _Follower:
-    """Follows all events and sends those that its client wants and may see."""
+    """Follows all events and sends those that its client wants and may see at the moment."""
 
-    def __init__(self, ctx: Context, actor: Actor, app: str | None, after: int) -> None:
-        self._ctx = ctx
-        self._actor = actor
+    def __init__(self, request: web.Request, app: str | None, after: int) -> None:
+        self._request = request
         self._app = app
         self._after = after
 
     async def look(self, stream: Stream) -> bool:
         """Send what is new. There is always more to come."""
-        while found := await watching.since(self._ctx, self._after):
+        ctx, actor = self._request.app[CONTEXT], self._request[ACTOR]
+        while found := await watching.since(ctx, self._after):
             for event in found:
-                if self._app in {None, event.app} and watching.visible(event, self._actor):
+                if self._app in {None, event.app} and watching.visible(event, actor):
                     await stream.event(msgspec.json.encode(_live(event)).decode(), id=event.id)
                 self._after = event.id
         return False
@@ -129,6 +128,7 @@ ROUTES = (
         summary="What happens, as server-sent events: the id is the event's, the data a LiveEvent as JSON.",
         takes=EventParams,
         answers={200: Text(("text/event-stream",))},
+        narrowed=True,
         refusals=("not_found",),
         headers=("Last-Event-ID",),
     ),

@@ -177,6 +177,8 @@ def refusals(route: Route[Any]) -> list[str]:
     codes = {"unavailable", *route.refusals}
     if route.scope:
         codes |= {"unauthorized", "forbidden", "rate_limited"}
+    if route.scope in {"read", "deploy", "lock", "admin"} and "{app}" in route.path:
+        codes |= {"provider"}  # of a session: who can read the app's repository is asked there
     if _VARIABLE.search(route.path):
         codes |= {"not_found"}
     if msgspec.structs.fields(route.takes) or route.takes.__struct_config__.forbid_unknown_fields:

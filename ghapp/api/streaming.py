@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 from aiohttp import web
 
+from ghapp.api.auth import readmitted
 from ghapp.api.common import CONTEXT
 
 log = structlog.get_logger(__name__)
@@ -21,6 +22,8 @@ LOOK_EVERY_S = 5.0
 REST_S = 0.05
 #: A client that takes nothing for this long is gone; a follower resumes where it was.
 STALLED_S = 60.0
+#: Whoever was let in when it began is looked at again this often.
+READMIT_EVERY_S = 30.0
 #: Followers end when this topic is called, so that the app can stop.
 STOPPING = "stopping"
 
@@ -74,8 +77,8 @@ Look = Callable[[Stream], Awaitable[bool]]
 
 
 async def follow(request: web.Request, topics: Sequence[str], look: Look) -> web.StreamResponse:
-    """Answer with events until ``look`` says that all was sent, the client is gone or the app stops. It looks at
-    each call of one of the topics, and by itself."""
+    """Answer with events until ``look`` says that all was sent, the client is gone or may not see it any more, or the
+    app stops. It looks at each call of one of the topics, and by itself."""
     headers = {**HEADERS, "Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
     response = web.StreamResponse(headers=headers)
     await response.prepare(request)
@@ -93,9 +96,15 @@ async def follow(request: web.Request, topics: Sequence[str], look: Look) -> web
 async def _until_all_is_sent(request: web.Request, topics: Sequence[str], look: Look, stream: Stream) -> None:
     signals = request.app[CONTEXT].signals
     stopping = signals.watch(STOPPING)
+    clock = asyncio.get_running_loop().time
+    let_in_at = clock()
     while not stopping.is_set():
         # Taken before looking, so that nothing falls in between.
         calls = [*map(signals.watch, topics), stopping]
+        if clock() - let_in_at >= READMIT_EVERY_S:
+            if not await readmitted(request):
+                return
+            let_in_at = clock()
         if await look(stream):
             return
         await stream.wait(calls)

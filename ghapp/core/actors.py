@@ -9,13 +9,18 @@ SCOPES = ("read", "deploy", "lock", "admin", "runner")
 class Actor:
     """Somebody who asks. ``scopes`` are what the token may be used for; ``apps`` and ``environments`` narrow it
     further, None: every one. The scope ``admin`` includes the others but ``runner``, and passes ``allow`` where it
-    is not narrowed. ``token`` is the id of a token that was created, None for the operator's own."""
+    is not narrowed. ``token`` is the id of a token that was created, None for the operator's own.
+
+    ``provider`` is where somebody signed in, in place of a token: then ``apps`` are those whose repositories they can
+    read there, as far as that could be asked (``unasked``: not of all), and what they may do is asked there too."""
 
     name: str
     scopes: frozenset[str]
     apps: tuple[str, ...] | None = None
     environments: tuple[str, ...] | None = None
     token: int | None = None
+    provider: str | None = None
+    unasked: bool = False
 
     @property
     def signed_in(self) -> bool:
@@ -49,6 +54,11 @@ class Actor:
         in_app = self.apps is None or app in self.apps
         return self.can("read") and (in_app if environment is None else self.covers(app, environment))
 
+    @property
+    def sees_anything(self) -> bool:
+        """May they read what concerns everything? Whoever can read no app is a stranger."""
+        return self.can("read") and self.apps != ()
+
 
 @dataclass(frozen=True, slots=True)
 class Grant:
@@ -67,6 +77,9 @@ class Grant:
 
 #: What KEDGE_RUNNER_TOKEN grants.
 ANYTHING = Grant()
+
+#: What somebody who signed in at a provider may be allowed, there where they are.
+PERSON_SCOPES = frozenset({"read", "deploy", "lock"})
 
 ADMIN = Actor("admin", frozenset(SCOPES) - {"runner"})
 NOBODY = Actor("", frozenset())

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from difflib import get_close_matches
 
+from ghapp.core.actors import Actor
 from ghapp.core.checks import Check
 from ghapp.core.values import DESCRIPTION_LIMIT, Lock, State
 
@@ -215,10 +216,20 @@ def small_token(scope: str) -> str:
     return f"This takes a token with the scope {scope}."
 
 
-def not_covered(apps: Sequence[str] | None, environments: Sequence[str] | None) -> str:
-    """What a narrowed token is for, where it was used for something else."""
-    whole = "all apps" if apps is None else joined(apps, 8)
-    return f"This token is only for {whole}{f' in {joined(environments, 8)}' if environments is not None else ''}."
+def not_covered(actor: Actor, app: str | None = None) -> str:
+    """What a narrowed token is for, where it was used for something else; or what somebody does not see."""
+    if actor.provider:
+        if app is None:
+            return f"This takes a token: {actor.name} is signed in for the apps whose repositories they can read, only."
+        return f"There is no app {app} whose repository {actor.name} can read."
+    whole = "all apps" if actor.apps is None else joined(actor.apps, 8)
+    where = f" in {joined(actor.environments, 8)}" if actor.environments is not None else ""
+    return f"This token is only for {whole}{where}."
+
+
+def unasked(app: str) -> str:
+    """Where a provider did not tell who can read the repository of an app."""
+    return f"It cannot be asked now who can read the repository of {app}, so it stays closed."
 
 
 def admins_only(what: str) -> str:

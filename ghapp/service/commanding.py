@@ -6,6 +6,7 @@ from ghapp.core.releases import ROLLBACK
 from ghapp.core.values import Door
 from ghapp.service import acting, locking, permits, requesting, rollback, seeing
 from ghapp.service.context import Context
+from ghapp.service.problems import Problem
 from ghapp.store.deploys import Deploy
 
 
@@ -13,6 +14,17 @@ async def cancel(ctx: Context, actor: Actor, app: str, number: int) -> Deploy:
     """End it, or ask its runner to. Raises Problem ``not_found``, ``forbidden``, ``too_late``."""
     deploy = await _allowed(ctx, actor, app, number)
     return await ctx.decide(lambda tx: acting.cancel(tx, ctx, deploy.id, actor.name))
+
+
+async def may_act(ctx: Context, actor: Actor, deploy: Deploy) -> bool:
+    """Would a `cancel` be let through? Yes where only the provider can tell and does not: the act then says so."""
+    if not actor.has("deploy", deploy.app, deploy.environment):
+        return False
+    try:
+        await _require(ctx, actor, deploy)
+    except Problem as problem:
+        return problem.code != "forbidden"
+    return True
 
 
 async def force(ctx: Context, actor: Actor, app: str, number: int, what: frozenset[str]) -> Deploy:
@@ -55,7 +67,11 @@ def _app_of(ctx: Context, deploy: Deploy) -> AppConfig:
 
 async def _allowed(ctx: Context, actor: Actor, app: str, number: int) -> Deploy:
     deploy = await _find(ctx, app, number)
+    await _require(ctx, actor, deploy)
+    return deploy
+
+
+async def _require(ctx: Context, actor: Actor, deploy: Deploy) -> None:
     config = _app_of(ctx, deploy)
     environment = config.environment(deploy.environment) or deploy.config
     await permits.require(ctx, actor, "deploy", config, environment)
-    return deploy

@@ -20,7 +20,7 @@ from ghapp.store.base import Work
 from ghapp.store.events import Noted, noting
 from ghapp.store.session import Background
 from ghapp.store.stores import Stores
-from ghapp.vcs.base import AppClient
+from ghapp.vcs.base import AppClient, SignIn
 
 log = structlog.get_logger(__name__)
 
@@ -69,18 +69,19 @@ class Apps:
 class Context:
     """One per process. ``apps`` is replaced whole when the config changes; everything else stays.
 
-    ``lease_key`` derives leases, so that none is stored. ``started_at``: nothing expires before the app has
-    been up for a while, because nobody could reach it. ``handed_out``: deploy id -> end (ms) of the newest
-    repository token that its runner was given by this process; ``told_cancel``: deploys whose runner was told of a
-    cancel by it. ``quiet_until``: (provider, account) -> when (ms) it wants to be asked again, where it said so.
-    ``token_uses``: token id -> its last use (ms) that is not saved yet. ``names``: deploy id -> ``app#number``, of
-    those last spoken of. ``stopping``: long polls end at once.
+    ``sign_ins``: where people can sign in, by provider. ``lease_key`` derives leases, so that none is stored.
+    ``started_at``: nothing expires before the app has been up for a while, because nobody could reach it.
+    ``handed_out``: deploy id -> end (ms) of the newest repository token that its runner was given by this process;
+    ``told_cancel``: deploys whose runner was told of a cancel by it. ``quiet_until``: (provider, account) -> when (ms)
+    it wants to be asked again, where it said so. ``token_uses``: token id -> its last use (ms) that is not saved yet.
+    ``names``: deploy id -> ``app#number``, of those last spoken of. ``stopping``: long polls end at once.
     """
 
     stores: Stores
     providers: Mapping[str, AppClient]
     url: str
     lease_key: bytes = field(repr=False)
+    sign_ins: Mapping[str, SignIn] = field(default_factory=dict)
     now: Callable[[], int] = system_clock
     apps: Apps = field(default_factory=Apps)
     signals: Signals = field(default_factory=Signals)

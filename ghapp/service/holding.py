@@ -100,7 +100,8 @@ async def listed(
     scope = await _scope(tx, ctx, app, environment)
     if scope.app and scope.environment:
         seeing.check_sees(reader, scope.app.name, scope.environment.name)
-    found = [one for one in await locks.every(tx, ctx.now()) if not one.app or reader.sees(one.app, one.environment)]
+    held = await locks.every(tx, ctx.now())
+    found = [one for one in held if (reader.sees(one.app, one.environment) if one.app else reader.sees_anything)]
     if scope.app:
         found = [one for one in found if one.app in {None, scope.app.name}]
     if scope.environment:

@@ -17,8 +17,9 @@ FAILED = Rate(10 / 60, 20)
 
 @dataclass(slots=True)
 class Limits:
-    """``token``: calls with one token. ``operator``: those with KEDGE_ADMIN_TOKEN, which is how one gets in when
-    something has run away. ``failed``: tokens that are not known, from one address."""
+    """``token``: calls with one token, or of one person who signed in elsewhere. ``operator``: those with
+    KEDGE_ADMIN_TOKEN, which is how one gets in when something has run away. ``failed``: tokens that are not known and
+    sign-ins that failed, from one address."""
 
     token: Rate = TOKEN
     operator: Rate = OPERATOR
@@ -30,8 +31,12 @@ class Limits:
         rate = self.operator if token is None else self.token
         self._take(rate, ("token", token), now, f"This token may be used {rate.per_s:g} times a second.")
 
+    def asked(self, provider: str, name: str, now: int) -> None:
+        """One more call of a person who signed in at a provider. Raises Problem ``rate_limited``."""
+        self._take(self.token, (provider, name), now, f"You may ask {self.token.per_s:g} times a second.")
+
     def refused(self, address: str | None, now: int) -> None:
-        """One more token from there that is not known. Raises Problem ``rate_limited``."""
+        """One more token from there that is not known, or sign-in that failed. Raises Problem ``rate_limited``."""
         self._take(self.failed, ("failed", address), now, "Too many tokens from your address were not known.")
 
     def _take(self, rate: Rate, key: tuple[str, object], now: int, message: str) -> None:

@@ -1,12 +1,19 @@
 """What a provider says of people, remembered briefly."""
 
+import time
+from collections.abc import Awaitable, Callable
+
 from cachetools import TTLCache
 
+from ghapp.core.config import AppConfig
 from ghapp.core.values import Repository
-from ghapp.vcs.base import RepositoryClient
+from ghapp.vcs.base import Person, RepositoryClient
+from ghapp.vcs.remembered import Remembered
 
 #: Who has just been let in or out notices within this time.
 REMEMBER_S = 30
+#: Where it could not be asked, it is asked again after this time.
+ASK_AGAIN_S = 10
 
 
 class Permissions:
@@ -14,6 +21,7 @@ class Permissions:
 
     def __init__(self) -> None:
         self._known: TTLCache[tuple[object, ...], object] = TTLCache(maxsize=4096, ttl=REMEMBER_S)
+        self._access: Remembered[tuple[object, ...], str] = Remembered(_until, clock=_monotonic_ms, size=4096)
 
     async def role(self, client: RepositoryClient, repository: Repository, user: str) -> str:
         key = ("role", repository.id, user)
@@ -26,3 +34,19 @@ class Permissions:
         if key not in self._known:
             self._known[key] = await client.in_team(team, user)
         return bool(self._known[key])
+
+    async def access(self, app: AppConfig, person: Person, ask: Callable[[], Awaitable[str | None]]) -> str | None:
+        """What ``ask`` says that the person is in the app's repository; None where it does not know."""
+
+        async def asked() -> str:
+            return await ask() or ""
+
+        return await self._access.get((app.via, app.name, app.repository, person), asked) or None
+
+
+def _until(role: str, now: float) -> float:
+    return now + 1000 * (REMEMBER_S if role else ASK_AGAIN_S)
+
+
+def _monotonic_ms() -> int:
+    return time.monotonic_ns() // 1_000_000

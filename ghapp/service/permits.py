@@ -52,7 +52,7 @@ async def require(ctx: Context, actor: Actor, scope: str, app: AppConfig, enviro
     if not actor.can(scope):
         raise Problem("forbidden", sentences.small_token(scope))
     if not actor.covers(app.name, environment.name):
-        raise Problem("forbidden", sentences.not_covered(actor.apps, actor.environments))
+        raise Problem("forbidden", sentences.not_covered(actor, app.name))
     if actor.admin:
         return
     repository = await repository_of(ctx, app)

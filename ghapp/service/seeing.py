@@ -121,10 +121,17 @@ async def deploy(tx: Tx, ctx: Context, app: str, number: int, reader: Actor = EV
     return (await _now(tx, ctx, [found]))[0]
 
 
-def check_sees(reader: Actor, app: str, environment: str) -> None:
+def check_sees(reader: Actor, app: str, environment: str | None = None) -> None:
     """Raises Problem ``forbidden`` naming what the reader's token is for."""
     if not reader.sees(app, environment):
-        raise Problem("forbidden", sentences.not_covered(reader.apps, reader.environments))
+        raise Problem("forbidden", sentences.not_covered(reader, app))
+
+
+def config_problem(ctx: Context, reader: Actor) -> str | None:
+    """Why a changed config was not taken; not in full to whoever does not see every app that it may name."""
+    if ctx.apps.problem is None or not reader.sees_anything:
+        return None
+    return "What is wrong with it is told to whoever sees every app." if reader.narrowed else ctx.apps.problem
 
 
 async def timeline(tx: Tx, deploy: Deploy) -> list[Recorded]:

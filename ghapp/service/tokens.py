@@ -174,7 +174,7 @@ def _require_admin(actor: Actor) -> None:
     if not actor.can("admin"):
         raise Problem("forbidden", sentences.small_token("admin"))
     if not actor.admin:
-        raise Problem("forbidden", sentences.not_covered(actor.apps, actor.environments))
+        raise Problem("forbidden", sentences.not_covered(actor))
 
 
 def _once(values: Sequence[str] | None) -> list[str] | None:

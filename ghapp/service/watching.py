@@ -58,10 +58,10 @@ async def newest_id(ctx: Context) -> int:
 
 
 def visible(event: Recorded, actor: Actor) -> bool:
-    """May the actor hear of it? What concerns everything is heard by all who read; tokens are for admins."""
+    """May the actor hear of it? What concerns everything is heard by all who see anything; tokens are for admins."""
     if event.kind.startswith("token_"):
         return actor.admin
-    return actor.can("read") if event.app is None else actor.sees(event.app, event.environment)
+    return actor.sees_anything if event.app is None else actor.sees(event.app, event.environment)
 
 
 async def audit(ctx: Context, actor: Actor, search: Search) -> Page:

@@ -108,6 +108,14 @@ class Registered:
     created_at: int
 
 
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A person's account. The ``id`` stays theirs; the ``login`` may be changed, and then be taken by somebody else."""
+
+    login: str
+    id: int
+
+
 class RepositoryClient(Protocol):
     """One repository of a provider, seen with credentials for it. Used by the app and by the runner alike.
 
@@ -128,6 +136,11 @@ class RepositoryClient(Protocol):
 
     async def permission(self, user: str) -> str:
         """``admin``, ``maintain``, ``write``, ``triage``, ``read`` or ``none``."""
+        ...
+
+    async def access(self, person: Person) -> str:
+        """As `permission`, but ``none`` for whom reads only because everybody does, and where the login is not that
+        person's any more."""
         ...
 
     async def in_team(self, team: str, user: str) -> bool:
@@ -185,6 +198,26 @@ class AppClient(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+class SignIn(Protocol):
+    """How people show a provider's app who they are: OAuth's web flow with PKCE (RFC 6749, RFC 7636, method S256).
+
+    ``callback`` is the absolute URL at which they come back, the same in both calls.
+    """
+
+    @property
+    def title(self) -> str:
+        """The provider's name as people write it."""
+        ...
+
+    def page(self, *, callback: str, state: str, challenge: str) -> str:
+        """The absolute URL of the provider's page where they are asked."""
+        ...
+
+    async def person(self, *, callback: str, code: str, verifier: str) -> Person:
+        """Who came back with this code. Whatever else it is good for is not kept. Raises `ProviderError`."""
+        ...
 
 
 @runtime_checkable

@@ -10,9 +10,11 @@ import msgspec
 
 from ghapp.core.checks import Check
 from ghapp.core.values import DESCRIPTION_LIMIT, DeploymentStatus
-from ghapp.vcs.base import Commit, Comparison, NewDeployment, NotFound, Refused, Registered, ShownStatus
+from ghapp.vcs.base import Commit, Comparison, NewDeployment, NotFound, Person, Refused, Registered, ShownStatus
 from ghapp.vcs.github_shapes import (
+    Id,
     Moment,
+    RepositoryShape,
     RunShape,
     StatusShape,
     SuiteShape,
@@ -36,9 +38,18 @@ class _ShownShape(msgspec.Struct, kw_only=True):
     target_url: str | None = None
 
 
+class _AccountShape(msgspec.Struct, kw_only=True):
+    id: Id
+
+
 class _PermissionShape(msgspec.Struct, kw_only=True):
     permission: str = "none"
     role_name: str | None = None
+    user: _AccountShape | None = None
+
+    @property
+    def role(self) -> str:
+        return next((role for role in (self.role_name, self.permission) if role in _ROLES), "none")
 
 
 class _StateShape(msgspec.Struct, kw_only=True):
@@ -155,12 +166,35 @@ class GitHubRepository:
 
         https://docs.github.com/en/rest/collaborators/collaborators#get-repository-permissions-for-a-user
         """
+        return (await self._permission(user)).role
+
+    async def access(self, person: Person) -> str:
+        found = await self._permission(person.login)
+        if found.user is None or found.user.id != person.id:
+            return "none"
+        if found.role == "read" and not await self._is_let_in(person.login):
+            return "none"
+        return found.role
+
+    async def _permission(self, user: str) -> _PermissionShape:
         path = self._path("/collaborators/{user}/permission")
         try:
-            found = await self._api.item(path, _PermissionShape, **self._variables(user=user))
+            return await self._api.item(path, _PermissionShape, **self._variables(user=user))
         except NotFound:
-            return "none"
-        return next((role for role in (found.role_name, found.permission) if role in _ROLES), "none")
+            return _PermissionShape()
+
+    async def _is_let_in(self, user: str) -> bool:
+        """Everybody can read what is public. Whom an organization or a team lets in counts as a collaborator.
+
+        https://docs.github.com/en/rest/collaborators/collaborators#check-if-a-user-is-a-repository-collaborator
+        """
+        if (await self._api.item(self._path(""), RepositoryShape, **self._variables())).private:
+            return True
+        try:
+            await self._api.item(self._path("/collaborators/{user}"), object, **self._variables(user=user))
+        except NotFound:
+            return False
+        return True
 
     async def in_team(self, team: str, user: str) -> bool:
         org, slash, slug = team.partition("/")

@@ -21,9 +21,9 @@ RECENT = 30
 
 
 async def overview(request: web.Request) -> web.Response:
-    ctx = request.app[CONTEXT]
-    apps = await ctx.stores.main.read(lambda tx: seeing.apps(tx, ctx, request[READER]))
-    return page(request, "overview.html", apps=apps, blockers=shown_blockers)
+    ctx, reader = request.app[CONTEXT], request[READER]
+    apps = await ctx.stores.main.read(lambda tx: seeing.apps(tx, ctx, reader))
+    return page(request, "overview.html", apps=apps, reader=reader, blockers=shown_blockers)
 
 
 async def app(request: web.Request) -> web.Response:
@@ -80,6 +80,7 @@ async def _deploy(request: web.Request, status: int = 200, notice: str | None = 
 
     seen, events = await ctx.stores.main.read(work)
     shown = await _log(ctx, seen)
+    may_act = not seen.deploy.state.terminal and await commanding.may_act(ctx, request[ACTOR], seen.deploy)
     return page(
         request,
         "deploy.html",
@@ -91,6 +92,7 @@ async def _deploy(request: web.Request, status: int = 200, notice: str | None = 
         log=shown,
         log_path=link("api", "0", name, "deploys", number, "log"),
         notice=notice,
+        may_act=may_act,
     )
 
 

@@ -9,10 +9,11 @@ from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from ghapp.api.auth import SESSION, csrf_token
-from ghapp.api.common import ACTOR, CONTEXT, SETTINGS, Handler, headers_of, rfc3339
+from ghapp.api.common import ACTOR, CONTEXT, READER, SETTINGS, Handler, headers_of, rfc3339
+from ghapp.api.sessions import SESSION, csrf_token
 from ghapp.core import sentences, timeline
 from ghapp.core.actors import NOBODY
+from ghapp.service import seeing
 from ghapp.service.problems import CODES, Problem
 from ghapp.store.base import Unavailable
 
@@ -83,7 +84,7 @@ def page(request: web.Request, template: str, status: int = 200, **values: objec
             actor=actor,
             csrf=csrf_token(request.app[SETTINGS], session) if session else "",
             now=ctx.now(),
-            config_problem=ctx.apps.problem if actor.name or request.app[SETTINGS].anonymous_read else None,
+            config_problem=seeing.config_problem(ctx, request.get(READER, NOBODY)),
             **values,
         )
     )

@@ -7,8 +7,9 @@ from http.cookies import SimpleCookie
 import pytest
 from aiohttp import ClientResponse
 
-from ghapp.api.auth import CSRF_HEADER, SESSION_S
+from ghapp.api.auth import CSRF_HEADER
 from ghapp.api.common import SETTINGS
+from ghapp.api.sessions import SESSION_S
 from ghapp.store.stores import Stores
 from tests.integration.kedge_world import ADMIN_TOKEN, BEARER, World, settings, world
 

@@ -86,8 +86,13 @@ def test_labels_beyond_the_token_do_not_count(
 
 
 def test_what_a_narrowed_token_is_for_is_said() -> None:
-    assert sentences.not_covered(("shop", "blog"), None) == "This token is only for shop and blog."
-    assert sentences.not_covered(None, ("staging",)) == "This token is only for all apps in staging."
+    reads = frozenset({"read"})
+    for_apps, for_staging = Actor("ana", reads, ("shop", "blog")), Actor("ana", reads, None, ("staging",))
+    assert sentences.not_covered(for_apps, "wiki") == "This token is only for shop and blog."
+    assert sentences.not_covered(for_staging) == "This token is only for all apps in staging."
+    ana = Actor("ana", reads, ("shop",), provider="github")
+    assert sentences.not_covered(ana, "wiki") == "There is no app wiki whose repository ana can read."
+    assert sentences.not_covered(ana).startswith("This takes a token: ana is signed in")
 
 
 @pytest.mark.parametrize(
