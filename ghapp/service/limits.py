@@ -37,7 +37,7 @@ class Limits:
 
     def refused(self, address: str | None, now: int) -> None:
         """One more token from there that is not known, or sign-in that failed. Raises Problem ``rate_limited``."""
-        self._take(self.failed, ("failed", address), now, "Too many tokens from your address were not known.")
+        self._take(self.failed, ("failed", address), now, "Too many tokens or sign-ins from your address failed.")
 
     def _take(self, rate: Rate, key: tuple[str, object], now: int, message: str) -> None:
         self._full_at[key], wait_s = take(rate, self._full_at.get(key, 0), now)

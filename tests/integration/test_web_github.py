@@ -188,11 +188,11 @@ async def test_the_session_is_a_new_one(town: People) -> None:
 async def test_keys_are_rotated_and_a_changed_cookie_is_none(town: People) -> None:
     value = cookies(await town.enter("ana"))["kedge"].value
     app = town.kedge.client.app
-    app._state[SETTINGS] = settings(secret_keys=("n" * 32, "k" * 32))  # type: ignore[union-attr]
+    app._state[SETTINGS] = settings(secret_keys=("n" * 32, "k" * 32))
     assert await is_in(town)
-    app._state[SETTINGS] = settings(secret_keys=("n" * 32,))  # type: ignore[union-attr]
+    app._state[SETTINGS] = settings(secret_keys=("n" * 32,))
     assert not await is_in(town)
-    app._state[SETTINGS] = settings()  # type: ignore[union-attr]
+    app._state[SETTINGS] = settings()
     for place in (0, len(value) // 2, len(value) - 5):
         changed = value[:place] + ("A" if value[place] != "A" else "B") + value[place + 1 :]
         town.keep_only(kedge=changed)

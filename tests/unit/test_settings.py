@@ -395,6 +395,20 @@ def test_an_app_via_github_needs_the_app_of_github(foreign: dict[str, str]) -> N
     assert [problem.split()[0] for problem in found] == ["GITHUB_APP_ID", "GITHUB_PRIVATE_KEY"]
 
 
+def test_people_can_sign_in_with_both_halves_of_the_client_or_not_at_all(environ: dict[str, str]) -> None:
+    client = {"GITHUB_CLIENT_ID": "Iv23li", "GITHUB_CLIENT_SECRET": "hidden-secret"}
+    github = config.load({**environ, **client}).github
+    assert github and (github.client_id, github.client_secret) == ("Iv23li", "hidden-secret")
+    assert "hidden" not in repr(github)
+    without = config.load(environ).github
+    assert without and (without.client_id, without.client_secret) == (None, None)
+    for name in client:
+        there = {one: value for one, value in client.items() if one != name}
+        assert sole_problem(environ, **there).startswith(f"{name} is not set, but {next(iter(there))} is;")
+    said = sole_problem(environ, **{**client, "GITHUB_CLIENT_SECRET": "hidden secret"})
+    assert said.startswith("GITHUB_CLIENT_SECRET") and "hidden" not in said
+
+
 def test_half_an_app_of_github_is_a_problem_even_where_none_is_needed(foreign: dict[str, str]) -> None:
     assert len(problems({**foreign, "GITHUB_APP_ID": "1"})) == 2
 
