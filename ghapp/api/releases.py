@@ -7,7 +7,7 @@ from aiohttp import web
 from msgspec import Meta
 
 from ghapp.api import shapes
-from ghapp.api.common import ACTOR, CONTEXT, json_response, rfc3339
+from ghapp.api.common import CONTEXT, READER, json_response, rfc3339
 from ghapp.api.params import PRODUCTION, Name, NoParams
 from ghapp.api.routing import Route
 from ghapp.core.releases import Standing
@@ -87,14 +87,14 @@ class CommitPlaces(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def compare(request: web.Request, given: CompareParams) -> web.Response:
-    app = request.match_info["app"]
-    found = await releases.compare(request.app[CONTEXT], app, given.env, given.from_, given.to)
+    app, reader = request.match_info["app"], request[READER]
+    found = await releases.compare(request.app[CONTEXT], reader, app, given.env, given.from_, given.to)
     return json_response(_comparison(found))
 
 
 async def commit(request: web.Request, _: NoParams) -> web.Response:
     app, name = request.match_info["app"], request.match_info["sha"]
-    found = await releases.whereabouts(request.app[CONTEXT], request[ACTOR], app, name)
+    found = await releases.whereabouts(request.app[CONTEXT], request[READER], app, name)
     return json_response(_places(app, found))
 
 
@@ -106,6 +106,7 @@ ROUTES = (
         summary="The commits between two deploys, or between what is live and a ref.",
         takes=CompareParams,
         answers={200: Comparison},
+        narrowed=True,
         refusals=("provider",),
     ),
     Route(
@@ -115,6 +116,7 @@ ROUTES = (
         summary="Where a commit is: since when, and what it waits for where it is not yet.",
         takes=NoParams,
         answers={200: CommitPlaces},
+        narrowed=True,
         refusals=("provider",),
     ),
 )

@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from ghapp.core import releases, sentences
 from ghapp.core.actors import Actor
@@ -70,21 +71,24 @@ def deploy_number(app_name: str, text: str) -> int | None:
 
 
 async def compare(
-    ctx: Context, app_name: str, environment: str | None, before: str | None, after: str | None
+    ctx: Context, reader: Actor, app_name: str, environment: str | None, before: str | None, after: str | None
 ) -> Difference:
     """The commits that ``after`` has and ``before`` has not; each a deploy (``12``, ``#12``), a ref or a sha.
 
     ``before`` defaults to what is live in the environment, ``after`` to the default branch. Raises Problem
-    ``not_found``, ``invalid`` naming the field, ``provider``.
+    ``not_found``, ``forbidden`` for what the reader does not see, ``invalid`` naming the field, ``provider``.
     """
     app = requesting.app_of(ctx, app_name)
     config = requesting.environment_in(app, environment) if environment or not before else None
+    if config:
+        seeing.check_sees(reader, app.name, config.name)
     repository = await permits.repository_of(ctx, app)
     client = ctx.providers[app.via].repository(repository)
+    point = partial(_point, ctx, reader, client, app)
     try:
         first = await _live_in(ctx, app, config) if config and not before else None
-        first = first or await _point(ctx, client, app, "from", before or "")
-        second = await _point(ctx, client, app, "to", after or await client.default_branch())
+        first = first or await point("from", before or "")
+        second = await point("to", after or await client.default_branch())
         return Difference(first, second, await _comparison(client, first, second))
     except ProviderError as error:
         raise Problem("provider", error.message) from error
@@ -100,11 +104,12 @@ async def _live_in(ctx: Context, app: AppConfig, config: EnvironmentConfig) -> P
     return Point(f"{app.name}#{found[0].number}", found[0].sha, found[0].number)
 
 
-async def _point(ctx: Context, client: RepositoryClient, app: AppConfig, field: str, text: str) -> Point:
+async def _point(ctx: Context, reader: Actor, client: RepositoryClient, app: AppConfig, field: str, text: str) -> Point:
     number = deploy_number(app.name, text)
     if number is not None:
         deploy = await ctx.stores.main.read(lambda tx: deploys.by_number(tx, app.name, number))
         if deploy:
+            seeing.check_sees(reader, app.name, deploy.environment)
             return Point(deploy.name, deploy.sha, deploy.number)
         if "#" in text or not _SHA.fullmatch(text):
             raise Problem("invalid", f"{app.name} has no deploy {number}.", field=field)
@@ -124,16 +129,16 @@ async def _comparison(client: RepositoryClient, before: Point, after: Point) -> 
 # Where a commit is
 
 
-async def whereabouts(ctx: Context, actor: Actor, app_name: str, name: str) -> Whereabouts:
-    """Where the commit of a sha (abbreviated to 7 digits at least) or ref is, in every environment the actor sees.
+async def whereabouts(ctx: Context, reader: Actor, app_name: str, name: str) -> Whereabouts:
+    """Where the commit of a sha (abbreviated to 7 digits at least) or ref is, in every environment the reader sees.
 
     Where the provider is away, only deploys of exactly that sha are known; a ref then cannot be looked up. Raises
     Problem ``not_found`` for an unknown app or commit, ``provider``.
     """
     app = requesting.app_of(ctx, app_name)
-    look = _Looking(ctx, app)
+    look = _Looking(ctx, reader, app)
     sha, commit = await look.resolve(name)
-    tracks = await ctx.stores.main.read(lambda tx: _tracks(tx, ctx, actor, app))
+    tracks = await ctx.stores.main.read(lambda tx: _tracks(tx, ctx, reader, app))
     standings = await asyncio.gather(*(look.standing(track, sha) for track in tracks))
     problem = releases.exact_only(look.problem) if look.problem else None
     return Whereabouts(sha, commit, tuple(standings), problem)
@@ -142,8 +147,9 @@ async def whereabouts(ctx: Context, actor: Actor, app_name: str, name: str) -> W
 class _Looking:
     """One look at a commit, with the provider as long as it answers: ``problem`` says why it does not."""
 
-    def __init__(self, ctx: Context, app: AppConfig) -> None:
+    def __init__(self, ctx: Context, reader: Actor, app: AppConfig) -> None:
         self._ctx = ctx
+        self._reader = reader
         self._app = app
         self.problem: str | None = None
 
@@ -170,7 +176,8 @@ class _Looking:
 
         async def work(tx: Tx) -> list[str]:
             app = next((one for one in await places.apps(tx) if one.name == self._app.name), None)
-            return await stored.shas(tx, app.id, name) if app else []
+            seen = await seeing.environments_of(tx, self._ctx, self._app.name, None, self._reader)
+            return await stored.shas(tx, app.id, [one.id for one in seen], name) if app else []
 
         found = await self._ctx.stores.main.read(work) if _SHA.fullmatch(name) else []
         return found[0] if len(found) == 1 else None
@@ -198,9 +205,9 @@ class _Looking:
         return sha == commit
 
 
-async def _tracks(tx: Tx, ctx: Context, actor: Actor, app: AppConfig) -> list[Track]:
+async def _tracks(tx: Tx, ctx: Context, reader: Actor, app: AppConfig) -> list[Track]:
     rows = {one.name: one.id for one in await places.environments(tx) if one.app == app.name}
-    names = [one.name for one in app.environments if actor.sees(app.name, one.name)]
+    names = [one.name for one in app.environments if reader.sees(app.name, one.name)]
     return [await _track(tx, ctx, name, rows[name]) if name in rows else Track(name) for name in names]
 
 

@@ -1,6 +1,8 @@
 """Releases: the deploys that were live in an environment, without what only a runner needs of them; and which
 environments were rolled back."""
 
+from collections.abc import Sequence
+
 from ghapp.core.releases import ROLLBACK, Release
 from ghapp.core.values import RolledBack
 from ghapp.store.base import Row, Tx
@@ -28,12 +30,14 @@ async def one(tx: Tx, deploy_id: int) -> Release | None:
     return _release(row) if row else None
 
 
-async def shas(tx: Tx, app_id: int, abbreviated: str) -> list[str]:
-    """The shas of an app's deploys that begin so (lower-case hexadecimal digits), two at most."""
+async def shas(tx: Tx, app_id: int, environment_ids: Sequence[int], abbreviated: str) -> list[str]:
+    """The shas of an app's deploys in its environments that begin so (lower-case hexadecimal digits), two at most."""
     rows = await tx.all(
         """SELECT DISTINCT sha FROM deploys WHERE app_id = :app_id AND sha >= :least AND sha < :most
+             AND environment_id = ANY(:environment_ids)
            ORDER BY sha LIMIT 2""",
         app_id=app_id,
+        environment_ids=list(environment_ids),
         least=abbreviated,
         most=f"{abbreviated}g",
     )

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from ghapp.store.stores import Stores
+from tests.integration.commit_graph import AWAY, Commits, sha
 from tests.integration.kedge_world import ADMIN_TOKEN, NOON, World, world
 from tests.integration.token_calls import RUNNER, call, claim, listed, make, pushing
 
@@ -118,6 +119,65 @@ async def test_a_token_for_one_environment_sees_no_other(kedge: World) -> None:
     assert (await call(kedge, "GET", "/shop/deploys/1", given["token"])).status == 403
     assert (await call(kedge, "POST", "/api/0/shop/deploys/1/cancel", given["token"])).status == 403
     assert (await call(kedge, "POST", "/api/0/shop/deploys/2/cancel", given["token"])).status == 200
+
+
+async def test_what_is_live_is_compared_only_where_the_token_sees_it(kedge: World) -> None:
+    for letter, environment in (("a", "production"), ("b", "staging")):
+        await kedge.finish(await kedge.running(sha=sha(letter), environment=environment))
+    given = await make(kedge, "read", environments=["staging"])
+    for query, status in (
+        *((one, 200) for one in ("env=stg", "from=2", "from=%232&to=main", f"from={sha('a')}", "env=stg&from=main")),
+        *((one, 403) for one in ("env=production", "from=1", "from=2&to=%231", "env=production&from=main")),
+    ):
+        answer = await call(kedge, "GET", f"/api/0/shop/compare?{query}", given["token"])
+        assert answer.status == status, (query, await answer.text())
+    other = await make(kedge, "read", apps=["blog"])
+    for path in ("compare?from=1", f"commits/{sha('a')}", "locks", "locks/production"):
+        answer = await call(kedge, "GET", f"/api/0/shop/{path}", other["token"])
+        assert answer.status == 403 and "only for blog" in await answer.text(), path
+
+
+async def test_where_a_commit_is_leaves_out_what_the_token_does_not_cover(kedge: World) -> None:
+    for letter, environment in (("a", "production"), ("b", "staging")):
+        await kedge.finish(await kedge.running(sha=sha(letter), environment=environment))
+    given = await make(kedge, "read", environments=["staging"])
+    answer = await call(kedge, "GET", f"/api/0/shop/commits/{sha('a')}", given["token"])
+    found = await answer.json()
+    assert [(one["environment"], one["state"]) for one in found["environments"]] == [("staging", "live")]
+    assert "production" not in await answer.text()
+    kedge.ctx.providers["github"].away = AWAY  # type: ignore[attr-defined]
+    for abbreviated, status in (("b" * 8, 200), ("a" * 8, 502)):  # only deploys tell what they stand for now
+        answer = await call(kedge, "GET", f"/api/0/shop/commits/{abbreviated}", given["token"])
+        assert answer.status == status, await answer.text()
+
+
+async def test_locks_are_listed_as_far_as_the_token_goes(kedge: World) -> None:
+    await kedge.ask(environment="staging")
+    await kedge.ask(environment="production")
+    await kedge.ask(app="blog")
+    for path in ("locks", "shop/locks", "shop/locks/production", "shop/locks/staging", "blog/locks"):
+        answer = await call(kedge, "PUT", f"/api/0/{path}", body={"reason": f"at {path}"})
+        assert answer.status == 201
+    given = await make(kedge, "read", environments=["staging"], apps=["shop"])
+    for path, status in (
+        *((path, 200) for path in ("locks", "shop/locks", "shop/locks/stg")),
+        *((path, 403) for path in ("shop/locks/production", "blog/locks")),
+    ):
+        answer = await call(kedge, "GET", f"/api/0/{path}", given["token"])
+        assert answer.status == status, path
+        if status == 200:
+            reasons = [one["reason"] for one in (await answer.json())["items"]]
+            assert reasons == ["at locks", "at shop/locks", "at shop/locks/staging"], path
+
+
+async def test_everybody_sees_where_a_commit_is_where_everybody_may_read(stores: Stores) -> None:
+    async with world(stores, anonymous_read=True) as kedge:
+        provider = Commits()
+        provider.grow("a")
+        kedge.ctx.providers = {"github": provider}
+        await kedge.finish(await kedge.running(sha=sha("a")))
+        found = await (await call(kedge, "GET", f"/api/0/shop/commits/{sha('a')}", "")).json()
+        assert [one["state"] for one in found["environments"]] == ["never", "live"]
 
 
 @pytest.mark.parametrize("narrowed", [{"apps": ["blog"]}, {"environments": ["staging"]}])

@@ -7,39 +7,21 @@ from typing import Any
 from aiohttp import ClientResponse
 
 from ghapp import wire
-from ghapp.core.values import Repository
 from ghapp.store.stores import Stores
-from ghapp.vcs.base import RepoToken
-from tests.integration.kedge_world import ADMIN_TOKEN, NOON, World, world
+from tests.integration.commit_graph import Commits
+from tests.integration.kedge_world import ADMIN_TOKEN, World, world
 
 RUNNER = "runner-token-0123456789abcdef"
 DAY_MS = 86_400_000
 
 
-class People:
-    """A provider where everybody may push."""
-
-    own_checks = ()
-    api_url = "https://api.github.com"
-
-    async def login(self) -> str:
-        return "kedge[bot]"
-
-    async def repo_token(self, repository: Repository) -> RepoToken:
-        return RepoToken("token", NOON + DAY_MS)
-
-    def repository(self, repository: Repository) -> "People":
-        return self
-
-    async def permission(self, user: str) -> str:
-        return "write"
-
-
 @asynccontextmanager
 async def pushing(stores: Stores) -> AsyncIterator[World]:
-    """A world where everybody may push."""
+    """A world where everybody may push; its repository has the commits a to d."""
     async with world(stores) as made:
-        made.ctx.providers = {"github": People()}  # type: ignore[dict-item]
+        provider = Commits()
+        provider.grow("abcd")
+        made.ctx.providers = {"github": provider}
         yield made
 
 
