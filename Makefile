@@ -1,10 +1,11 @@
 # make run     try Kedge on this machine (ONCE=1: end after the first deploy)
 # make test    all tests, in parallel
+# make hubot   the Hubot that some tests need; they are skipped without it
 # make check   format, lint, types, imports
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check format install clean
+.PHONY: run test hubot check format install clean
 .DEFAULT_GOAL := help
 
 help:
@@ -30,6 +31,12 @@ run: .venv/.runtime
 test: .venv/.dev
 	@$(BIN)/pytest -n auto $(ARGS)
 
+hubot: tests/hubot/node_modules/.package-lock.json
+
+tests/hubot/node_modules/.package-lock.json: tests/hubot/package-lock.json
+	@npm ci --prefix tests/hubot --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
 check: .venv/.dev
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -41,4 +48,4 @@ format: .venv/.dev
 	@$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache *.egg-info build
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache *.egg-info build tests/hubot/node_modules

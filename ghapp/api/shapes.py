@@ -1,6 +1,7 @@
 """Rows as the JSON that the API shows. Pure; times become RFC 3339 here and nowhere deeper."""
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from urllib.parse import quote
 
 import msgspec
@@ -43,6 +44,17 @@ class RolledBack(msgspec.Struct, frozen=True):
     message: str
 
 
+class Chat(msgspec.Struct, frozen=True):
+    """Where in a chat it was asked for, as the bot told it."""
+
+    adapter: str | None
+    room: str | None
+    user: str | None
+    user_name: str | None
+    message_id: str | None
+    thread_id: str | None
+
+
 class CancelRequested(msgspec.Struct, frozen=True):
     who: str
     at: str | None
@@ -77,6 +89,7 @@ class Deploy(msgspec.Struct, frozen=True, kw_only=True):
     user: str
     door: str
     on_behalf_of: str | None
+    chat: Chat | None
     repository: str
     deployment_id: int | None
     forced_by: str | None
@@ -101,10 +114,12 @@ class DeployWithEvents(Deploy, frozen=True, kw_only=True):
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """``live`` is the deploy that brought what is live, ``live_since`` when it did. ``running`` is the deploy that is
-    claimed or running; ``queue`` is in order."""
+    claimed or running; ``queue`` is in order. ``default_ref`` is deployed where none is named; null: the repository's
+    default branch."""
 
     name: str
     aliases: list[str]
+    default_ref: str | None
     live: Deploy | None
     live_since: str | None
     running: Deploy | None
@@ -189,6 +204,7 @@ def _deploy(base_url: str, seen: Seen) -> dict[str, object]:
         "user": row.user,
         "door": row.door,
         "on_behalf_of": row.on_behalf_of,
+        "chat": Chat(**asdict(row.chat)) if row.chat else None,
         "repository": row.repository,
         "deployment_id": row.deployment_id,
         "forced_by": row.forced_by,
@@ -212,6 +228,7 @@ def environment(base_url: str, seen: SeenEnvironment) -> Environment:
     return Environment(
         name=seen.name,
         aliases=list(seen.aliases),
+        default_ref=seen.default_ref,
         live=deploy(base_url, Seen(seen.live)) if seen.live else None,
         live_since=rfc3339(seen.live.ended_at) if seen.live else None,
         running=deploy(base_url, Seen(seen.active)) if seen.active else None,

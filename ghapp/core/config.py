@@ -62,6 +62,11 @@ class EnvironmentConfig:
         """The command template of a task, or None where the config names no such task."""
         return self.deploy if task == "deploy" else self.tasks.get(task)
 
+    @property
+    def default_ref(self) -> str | None:
+        """The branch that is deployed where none is named; None: the repository's default branch."""
+        return self.auto.branch if self.auto else None
+
     def for_rollback(self) -> "EnvironmentConfig":
         """As a rollback is run: by ``tasks.rollback``, else by the deploy command with the older sha. Its checks
         were asked when the sha went live, and are not asked again."""

@@ -81,6 +81,15 @@ def locked(lock: Lock) -> str:
     return f"{what} is locked by {lock.who} since {clock(lock.since)}{until}: {lock.reason.rstrip('.')}."
 
 
+def locked_in_chat(who: str | None) -> str:
+    """The reason of a lock for which none was given."""
+    return f"asked for in chat by {who}" if who else "no reason given"
+
+
+def unlocked(environment: str, wider: Sequence[Lock]) -> str:
+    return " ".join([f"{environment} has no lock of its own.", *map(locked, wider)])
+
+
 def check_failed(check: Check) -> str:
     return f"Check {check.name} failed{_detail(check)}."
 
@@ -237,7 +246,24 @@ def admins_only(what: str) -> str:
 
 
 def not_your_lock(lock: Lock) -> str:
-    return f"{locked(lock)} Taking it over takes admin permission on the repository, or the scope admin."
+    return f"{locked(lock)} {taking_over()}"
+
+
+def taking_over() -> str:
+    return "Taking it over takes admin permission on the repository, or the scope admin."
+
+
+def force_checks(app: str, number: int) -> str:
+    return f"To force it: kedge force {app} {number}."
+
+
+def force_lock(app: str, number: int) -> str:
+    return f"To force it: kedge force {app} {number} --past lock."
+
+
+def force_again(app: str, environment: str, sha: str, task: str) -> str:
+    other = "" if task == "deploy" else f" --task {task}"
+    return f"To force it: kedge deploy {app} --env {environment} --sha {short(sha)}{other} --force checks."
 
 
 def no_commit(name: str) -> str:

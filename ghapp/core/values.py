@@ -80,6 +80,18 @@ COMMAND_LINE_AGENT = "kedge"
 
 
 @dataclass(frozen=True, slots=True)
+class Chat:
+    """Where in a chat somebody asked, as their bot tells it; shown to people, and never deciding."""
+
+    adapter: str | None = None
+    room: str | None = None
+    user: str | None = None
+    user_name: str | None = None
+    message_id: str | None = None
+    thread_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Lock:
     """Holds one environment, an app (``environment`` is None) or everything (both are None)."""
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ghapp.core import commands, sentences
 from ghapp.core.config import EnvironmentConfig
 from ghapp.core.releases import ROLLBACK
-from ghapp.core.values import STATUS_OF, Blocker, BlockerKind, DeploymentStatus, Door, State
+from ghapp.core.values import STATUS_OF, Blocker, BlockerKind, Chat, DeploymentStatus, Door, State
 from ghapp.service import lines, measuring, rolled_back, statuses
 from ghapp.service.context import Context
 from ghapp.store import deploys, events, outbox, places
@@ -33,6 +33,7 @@ class Request:
     registering: bool = False
     forced: frozenset[str] = frozenset()
     on_behalf_of: str | None = None
+    chat: Chat | None = None
     hosts: str = ""
     refused: tuple[Blocker, ...] = ()
     own: tuple[Blocker, ...] = ()
@@ -74,6 +75,7 @@ async def ask(tx: Tx, ctx: Context, environment: Environment, request: Request) 
         sha=request.sha,
         user=request.user,
         on_behalf_of=request.on_behalf_of,
+        chat=request.chat,
         hosts=request.hosts,
         config=request.config,
         own_blockers=request.own,

@@ -7,13 +7,15 @@ then), and the plan it returns is carried out in the transaction that marks the 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from ghapp.core import sentences
+from ghapp.core import payloads, sentences
 from ghapp.core.config import AppConfig, EnvironmentConfig
-from ghapp.core.values import Blocker, BlockerKind, DeploymentStatus, Door, Repository, State
-from ghapp.service import acting, asking, permits, registering
+from ghapp.core.values import Blocker, BlockerKind, Door, Repository, State
+from ghapp.service import acting, answering, asking, lock_tasks, locking, permits, registering, requesting
 from ghapp.service.apps import environment_of
 from ghapp.service.context import Context
-from ghapp.store import checks, deploys, outbox, places
+from ghapp.service.locking import Reach
+from ghapp.service.problems import Problem
+from ghapp.store import checks, deploys, locks, places
 from ghapp.store.base import Tx
 from ghapp.vcs.base import CheckEvent, DeploymentEvent, Event, InactiveEvent, InstallationEvent, PushEvent, Registered
 
@@ -40,11 +42,13 @@ async def prepare(ctx: Context, provider: str, event: Event) -> Plan:
 
 @dataclass(frozen=True, slots=True)
 class _Addressed:
-    """A deployment that is Kedge's to answer: with a deploy, or with the ``problem`` as an error status."""
+    """A deployment that is Kedge's to answer: with a deploy, or with the ``problem`` as an error status. ``forced``
+    is what its creator asks to pass."""
 
     app: AppConfig | None = None
     environment: EnvironmentConfig | None = None
     problem: str | None = None
+    forced: frozenset[str] = frozenset()
 
 
 async def _deployment(ctx: Context, provider: str, event: DeploymentEvent) -> Plan:
@@ -59,8 +63,13 @@ async def _deployment(ctx: Context, provider: str, event: DeploymentEvent) -> Pl
         problem = addressed.problem or "Kedge could not tell which app this is for."
         return lambda tx: _answer(tx, ctx, provider, event, problem)
     app, environment = addressed.app, addressed.environment
+    if event.task in lock_tasks.TASKS:
+        chat = payloads.chat_of(event.payload)
+        wanted = await lock_tasks.prepare(ctx, provider, event, app, environment, chat)
+        return lambda tx: lock_tasks.carry_out(tx, ctx, wanted)
     refused = await _refusals(ctx, provider, event, environment)
-    return lambda tx: _ask(tx, ctx, provider, event, app, environment, refused)
+    reach = await _reach(ctx, provider, event) if addressed.forced & {"lock", "all"} else Reach.NONE
+    return lambda tx: _ask(tx, ctx, provider, event, app, environment, refused, addressed.forced, reach)
 
 
 async def _history(_tx: Tx) -> bool:
@@ -115,9 +124,20 @@ def address(event: DeploymentEvent, candidates: list[AppConfig]) -> _Addressed:
     if environment is None:
         known = [each.name for each in app.environments]
         return _Addressed(problem=sentences.unknown_environment(event.environment, known))
-    if environment.command(event.task) is None:
-        return _Addressed(problem=sentences.unknown_task(event.task, environment.task_names))
-    return _Addressed(app, environment)
+    task = payloads.task_named(event.task, environment.task_names)
+    if environment.command(task) is None and event.task not in lock_tasks.TASKS:
+        return _Addressed(problem=sentences.unknown_task(task, environment.task_names))
+    force = event.payload.get("force")
+    try:
+        forced = requesting.forced(None if force is None else str(force))
+    except Problem as problem:
+        return _Addressed(problem=problem.message)
+    return _Addressed(app, environment, forced=forced)
+
+
+async def _reach(ctx: Context, provider: str, event: DeploymentEvent) -> Reach:
+    """Whose locks the creator may take over."""
+    return Reach.APP if await permits.administers(ctx, provider, event.repository, event.creator) else Reach.NONE
 
 
 async def _refusals(
@@ -143,6 +163,8 @@ async def _ask(
     app: AppConfig,
     config: EnvironmentConfig,
     refused: tuple[Blocker, ...],
+    forced: frozenset[str],
+    reach: Reach,
 ) -> bool:
     repository_id = await places.keep_repository(tx, provider, event.repository, event.installation_id)
     if await deploys.by_deployment(tx, repository_id, event.deployment_id):
@@ -150,49 +172,43 @@ async def _ask(
     environment = await environment_of(tx, app, config)
     await places.bind_app(tx, environment.app_id, repository_id)
     hosts = event.payload.get("hosts")
+    chat = payloads.chat_of(event.payload)
     request = asking.Request(
         request=f"{provider}:{event.repository.id}:{event.deployment_id}",
         config=config,
         repository_id=repository_id,
         door=Door.GITHUB,
-        task=event.task,
+        task=payloads.task_named(event.task, config.task_names),
         ref=event.ref,
         sha=event.sha,
         user=event.creator,
         asked_at=event.created_at,
         deployment_id=event.deployment_id,
-        on_behalf_of=_on_behalf_of(event),
+        forced=forced,
+        on_behalf_of=payloads.asked_by(chat),
+        chat=chat,
         hosts=hosts if isinstance(hosts, str) else "",
         refused=refused,
     )
+    if forced & {"lock", "all"} and not refused:
+        await _take_over(tx, ctx, environment.id, event.creator, reach)
     await asking.ask(tx, ctx, environment, request)
     return True
 
 
-def _on_behalf_of(event: DeploymentEvent) -> str | None:
-    """Who asked the chat bot; shown as "for alice", never deciding."""
-    notify = event.payload.get("notify")
-    user = (notify.get("user_name") or notify.get("user")) if isinstance(notify, dict) else None
-    return user if isinstance(user, str) else None
+async def _take_over(tx: Tx, ctx: Context, environment_id: int, who: str, reach: Reach) -> None:
+    """Of all locks or none; what may not be taken over holds the deploy, and says who may."""
+    await places.hold_environment(tx, environment_id)
+    held_by = await locks.on(tx, environment_id, ctx.now())
+    if all(locking.may_change(lock, who, reach) for lock in held_by):
+        await locking.take_over(tx, ctx, held_by, who, reach)
 
 
 async def _answer(tx: Tx, ctx: Context, provider: str, event: DeploymentEvent, problem: str) -> bool:
     """No deploy can be made of it: the answer is an error status that says what to do."""
-    now = ctx.now()
-    repository_id = await places.keep_repository(tx, provider, event.repository, event.installation_id)
-    if await outbox.answered(tx, repository_id, event.deployment_id):
-        return True
-    await outbox.put(
-        tx,
-        channel=outbox.STATUS,
-        deploy_id=None,
-        repository_id=repository_id,
-        deployment_id=event.deployment_id,
-        status=DeploymentStatus("error", sentences.description(problem), ctx.url),
-        final=True,
-        now=now,
-        next_at=now,
-    )
+    repository_id = await answering.unanswered(tx, provider, event)
+    if repository_id is not None:
+        await answering.answer(tx, ctx, repository_id, event, "error", problem)
     return True
 
 

@@ -4,7 +4,7 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ghapp.core import gate, sentences, states
+from ghapp.core import forcing, gate, sentences, states
 from ghapp.core.checks import Check, CheckState, Policy, agree, evaluate
 from ghapp.core.values import STATUS_OF, Blocker, BlockerKind, DeploymentStatus, Door, State
 from ghapp.service import asking, lines, statuses
@@ -142,7 +142,8 @@ async def reject(tx: Tx, ctx: Context, deploy_id: int, lease: str, report: Repor
     step = checked(states.Event.REJECT, deploy, gate=gated)
     if step.to is State.QUEUED:
         return await back_in_line(tx, ctx, deploy, ready_at=ctx.now(), own=report.blockers)
-    return await asking.end(tx, ctx, deploy, State.REJECTED, blockers=report.blockers, lease_hash=None)
+    blockers = forcing.rejected(lines.held(deploy), report.blockers) if deploy.chat else report.blockers
+    return await asking.end(tx, ctx, deploy, State.REJECTED, blockers=blockers, lease_hash=None)
 
 
 @dataclass(frozen=True, slots=True)

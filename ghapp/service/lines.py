@@ -2,10 +2,10 @@
 
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
-from ghapp.core import line, sentences
+from ghapp.core import forcing, line, sentences
 from ghapp.core.actors import ANYTHING, Grant
 from ghapp.core.values import Blocker, BlockerKind, Door, Lock, RolledBack, State
 from ghapp.service import statuses
@@ -104,7 +104,25 @@ def arranged(waiting: Iterable[Deploy], around: Around, now: int, *, counted: bo
         around.locks,
         around.rolled_back,
     )
-    return [(known[place.id], place) for place in found]
+    return [(known[place.id], _with_way_on(known[place.id], place)) for place in found]
+
+
+def _with_way_on(deploy: Deploy, place: line.Place) -> line.Place:
+    if deploy.chat is None and not deploy.forced:
+        return place
+    return replace(place, blockers=forcing.waiting(held(deploy), place.blockers))
+
+
+def held(deploy: Deploy) -> forcing.Held:
+    """What tells how to force it."""
+    return forcing.Held(
+        app=deploy.app,
+        number=deploy.number,
+        environment=deploy.environment,
+        sha=deploy.sha,
+        task=deploy.task,
+        forced=deploy.forced,
+    )
 
 
 async def places_in(tx: Tx, ctx: Context, environment_id: int, *, counted: bool = False) -> list[Placed]:

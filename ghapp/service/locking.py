@@ -122,8 +122,13 @@ async def tell_ending(tx: Tx, ctx: Context) -> None:
             await _record(tx, ctx, "lock_expiring", lock)
 
 
+def may_change(lock: Lock, who: str, reach: Reach) -> bool:
+    """One's own, or somebody else's within ``reach``."""
+    return lock.who == who or width(lock) <= reach
+
+
 def _allow(lock: Lock | None, who: str, reach: Reach) -> None:
-    if lock and lock.who != who and width(lock) > reach:
+    if lock and not may_change(lock, who, reach):
         raise Problem("forbidden", sentences.not_your_lock(lock), who=lock.who)
 
 

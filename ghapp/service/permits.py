@@ -65,6 +65,12 @@ async def require(ctx: Context, actor: Actor, scope: str, app: AppConfig, enviro
         raise Problem("forbidden", sentences.not_allowed(actor.name, environment.name, allow.users, allow.teams))
 
 
+async def administers(ctx: Context, provider: str, repository: Repository, user: str) -> bool:
+    """Has the user admin permission on the repository? Raises ProviderError."""
+    client = ctx.providers[provider].repository(repository)
+    return await ctx.permissions.role(client, repository, user) == "admin"
+
+
 async def is_admin(ctx: Context, actor: Actor, app: AppConfig | None, environment: str | None = None) -> bool:
     """Admin by token, or by permission on the app's repository: there, or of all of the app, or of everything."""
     if actor.has("admin", app.name if app else None, environment):
@@ -72,9 +78,8 @@ async def is_admin(ctx: Context, actor: Actor, app: AppConfig | None, environmen
     if app is None or not actor.has("lock", app.name, environment):
         return False
     repository = await repository_of(ctx, app)
-    client = ctx.providers[app.via].repository(repository)
     try:
-        return await ctx.permissions.role(client, repository, actor.name) == "admin"
+        return await administers(ctx, app.via, repository, actor.name)
     except ProviderError as error:
         raise Problem("provider", error.message) from error
 

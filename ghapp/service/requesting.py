@@ -142,8 +142,8 @@ async def _resolve(
     """The ref and the sha that are meant. Raises Problem ``invalid``."""
     if wish.was_live and wish.sha:
         return wish.sha, wish.sha
-    auto = environment.auto.branch if environment.auto else None
-    ref = wish.ref or (None if wish.sha else auto or repository.default_branch or await client.default_branch())
+    default = environment.default_ref
+    ref = wish.ref or (None if wish.sha else default or repository.default_branch or await client.default_branch())
     try:
         commit = await client.commit(wish.sha or ref or "HEAD")
     except NotFound as error:

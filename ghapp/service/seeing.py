@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from ghapp.core import sentences
 from ghapp.core.actors import EVERYBODY, Actor
+from ghapp.core.config import EnvironmentConfig
 from ghapp.core.line import Place
 from ghapp.core.values import Lock, RolledBack, State
 from ghapp.service import lines
@@ -29,10 +30,12 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class SeenEnvironment:
-    """``active`` is what is claimed or running there. ``locks`` are all that hold it, wider ones too."""
+    """``active`` is what is claimed or running there. ``locks`` are all that hold it, wider ones too. ``default_ref``
+    is deployed where none is named; None: the repository's default branch."""
 
     name: str
     aliases: tuple[str, ...] = ()
+    default_ref: str | None = None
     live: Deploy | None = None
     active: Deploy | None = None
     queue: tuple[Seen, ...] = ()
@@ -214,9 +217,9 @@ def _app(ctx: Context, name: str, row: App | None, repositories: Mapping[int, st
     seen = []
     for environment in config.environments if config else ():
         known = rows.pop(environment.name, None)
-        seen.append(_environment(environment.name, environment.aliases, known, found))
+        seen.append(_environment(environment.name, environment, known, found))
     for known in rows.values():
-        one = _environment(known.name, (), known, found)
+        one = _environment(known.name, None, known, found)
         if config is None or one.busy:
             seen.append(one)
     repository = config.repository if config else None
@@ -225,12 +228,17 @@ def _app(ctx: Context, name: str, row: App | None, repositories: Mapping[int, st
     return SeenApp(name, config.via if config else None, repository, tuple(seen))
 
 
-def _environment(name: str, aliases: tuple[str, ...], row: Environment | None, found: _Found) -> SeenEnvironment:
+def _environment(
+    name: str, config: EnvironmentConfig | None, row: Environment | None, found: _Found
+) -> SeenEnvironment:
+    aliases = config.aliases if config else ()
+    default_ref = config.default_ref if config else None
     if row is None:
-        return SeenEnvironment(name, aliases)
+        return SeenEnvironment(name, aliases, default_ref)
     return SeenEnvironment(
         name,
         aliases,
+        default_ref,
         live=found.live.get(row.id),
         active=found.active.get(row.id),
         queue=tuple(found.queues.get(row.id, ())),

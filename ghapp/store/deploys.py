@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from ghapp.core.config import EnvironmentConfig
-from ghapp.core.values import Blocker, EndedBy, State
+from ghapp.core.values import Blocker, Chat, EndedBy, State
 from ghapp.store.base import Row, Tx
 
 
@@ -33,6 +33,7 @@ class Deploy:
     sha: str
     user: str
     on_behalf_of: str | None
+    chat: Chat | None
     hosts: str
     config: EnvironmentConfig
     state: State
@@ -90,6 +91,7 @@ class Deploy:
 
 _JSON = {
     "config": EnvironmentConfig,
+    "chat": Chat | None,
     "blockers": tuple[Blocker, ...],
     "own_blockers": tuple[Blocker, ...],
     "forced": frozenset[str],

@@ -235,8 +235,8 @@ class Metered(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DeploymentEvent:
-    """Somebody created a deployment. ``payload`` is what they sent along, as an object; ``request`` what
-    Kedge itself sent along, if it says that it was Kedge."""
+    """Somebody created a deployment. ``payload`` is what they sent along, as an object, ``problem`` why it is none;
+    ``request`` what Kedge itself sent along, if it says that it was Kedge."""
 
     repository: Repository
     installation_id: int | None
@@ -249,6 +249,7 @@ class DeploymentEvent:
     creator_is_person: bool
     created_at: int
     payload: dict[str, object] = field(default_factory=dict)
+    description: str = ""
     problem: str | None = None
     request: str | None = None
 

@@ -27,6 +27,7 @@ class DeploymentShape(msgspec.Struct, kw_only=True):
     task: str | None = None
     environment: str | None = None
     payload: Any = None
+    description: str | None = None
     creator: AccountShape | None = None
     created_at: Instant
 

@@ -3,6 +3,7 @@
 https://docs.github.com/en/webhooks/webhook-events-and-payloads
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
@@ -17,6 +18,13 @@ GHOST = "ghost"
 #: What stands for no commit where a branch is created or deleted.
 NO_COMMIT = "0" * 40
 BRANCHES = "refs/heads/"
+
+#: A Fernet token: version 0x80 and a 64-bit time, whose highest bytes are 0, in base64url
+#: (https://github.com/fernet/spec/blob/master/Spec.md). hubot-deploy makes one of its payload where it is told to.
+_FERNET = re.compile(r"gAAAA[A-Za-z0-9_-]{90,}={0,2}")
+_ENCRYPTED = (
+    "The payload is encrypted, and Kedge has no key to it: unset HUBOT_DEPLOY_ENCRYPT_PAYLOAD where Hubot runs."
+)
 
 T = TypeVar("T")
 
@@ -68,6 +76,7 @@ def _deployment(body: bytes | Mapping[str, object]) -> DeploymentEvent | None:
         creator_is_person=creator.type == "User" and creator.login is not None,
         created_at=moment(deployment.created_at),
         payload=payload,
+        description=deployment.description or "",
         problem=problem,
         request=request_of(payload),
     )
@@ -85,6 +94,8 @@ def _deployment_status(body: bytes | Mapping[str, object]) -> InactiveEvent | No
 def _payload(sent: object) -> tuple[dict[str, object], str | None]:
     """What the creator sent along, as an object, or why it is none. hubot-deploy sends an object, others its text."""
     if isinstance(sent, str) and sent.strip():
+        if _FERNET.fullmatch(sent.strip()):
+            return {}, _ENCRYPTED
         try:
             sent = msgspec.json.decode(sent)
         except (msgspec.DecodeError, UnicodeError, RecursionError):

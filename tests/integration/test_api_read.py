@@ -59,6 +59,7 @@ async def test_a_deploy_shows_all_that_is_known_of_it(kedge: World) -> None:
         "user": "alice",
         "door": "github",
         "on_behalf_of": "bob",
+        "chat": None,
         "repository": "acme/shop",
         "deployment_id": None,
         "forced_by": None,

@@ -121,6 +121,14 @@ def test_an_empty_payload(payload: object) -> None:
     assert (event.payload, event.problem) == ({}, None)
 
 
+def test_a_payload_that_is_encrypted_says_what_to_switch_off() -> None:
+    """A token as the fernet specification's own example, lengthened to what hubot-deploy's payload takes."""
+    token = "gAAAAAAdwJ6wAAECAwQFBgcICQoLDA0ODy021cpGVWKZ_eEwCGM4BLLF_5CV9dOPmrhuVUPgJobwOz7JcbmrR64jVmpU4IwqDA=="
+    event = deployment(payload=token)
+    assert (event.payload, event.problem is not None) == ({}, True)
+    assert event.problem and "HUBOT_DEPLOY_ENCRYPT_PAYLOAD" in event.problem
+
+
 @pytest.mark.parametrize("payload", ["deploy it", "[1]", "7", 7, [1], True, '"{}"', "[" * 5000, "{" + '"a":{' * 5000])
 def test_a_payload_that_is_no_object_is_a_problem_and_no_failure(payload: object) -> None:
     event = deployment(payload=payload)
