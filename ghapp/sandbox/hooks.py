@@ -20,6 +20,8 @@ from .state import App, Json, State
 # GitHub waits this long for an answer (https://docs.github.com/en/webhooks/using-webhooks/
 # best-practices-for-using-webhooks#respond-within-10-seconds).
 TIMEOUT_S = 10.0
+# https://docs.github.com/en/webhooks/testing-and-troubleshooting-webhooks/viewing-webhook-deliveries
+KEPT_MS = 3 * 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,10 @@ class Hooks:
     def drop(self, count: int) -> None:
         """Lose the next deliveries on the way: the log shows them as failed, nobody receives them."""
         self._drops = count
+
+    def kept(self) -> list[Delivery]:
+        """What the delivery log still shows, oldest first."""
+        return [delivery for delivery in self.log if delivery.delivered_at > self._clock() - KEPT_MS]
 
     @property
     def waiting(self) -> list[Delivery]:

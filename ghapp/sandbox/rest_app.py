@@ -125,10 +125,7 @@ def _delivery(shown: Delivery) -> Json:
 
 def list_deliveries(call: Call) -> Reply:
     """Newest first, by cursor (https://docs.github.com/en/rest/apps/webhooks)."""
-    mine = [d for d in reversed(call.world.hooks.log) if d.app_id == _app(call).id]
-    wanted = call.query.get("status")
-    if wanted in ("success", "failure"):
-        mine = [d for d in mine if (d.status == "OK") == (wanted == "success")]
+    mine = [d for d in reversed(call.world.hooks.kept()) if d.app_id == _app(call).id and _wanted(call, d)]
     start = _position(mine, call.query.get("cursor"))
     size = call.query.get("per_page", "")
     end = start + min(int(size) if size.isdigit() and int(size) else 30, 100)
@@ -138,6 +135,15 @@ def list_deliveries(call: Call) -> Reply:
         extra = f"&per_page={size}" if size else ""
         headers = {"Link": f'<{call.address}?cursor={cursor}{extra}>; rel="next"'}
     return Reply([_delivery(shown) for shown in mine[start:end]], headers=headers)
+
+
+def _wanted(call: Call, delivery: Delivery) -> bool:
+    """The filters: success is a status code of 200 to 399, failure one of 400 to 599."""
+    status, redelivery = call.query.get("status"), call.query.get("redelivery")
+    by_status = {"success": range(200, 400), "failure": range(400, 600)}.get(status or "")
+    if by_status and delivery.status_code not in by_status:
+        return False
+    return redelivery not in ("true", "false") or delivery.redelivery == (redelivery == "true")
 
 
 def _position(deliveries: list[Delivery], cursor: str | None) -> int:
@@ -152,7 +158,7 @@ def _position(deliveries: list[Delivery], cursor: str | None) -> int:
 
 def _named_delivery(call: Call) -> Delivery:
     wanted = call.names["delivery_id"]
-    found = next((d for d in call.world.hooks.log if str(d.id) == wanted), None)
+    found = next((d for d in call.world.hooks.kept() if str(d.id) == wanted), None)
     if found is None or found.app_id != _app(call).id:
         raise Refused(404, "Not Found")
     return found

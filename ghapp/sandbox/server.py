@@ -23,11 +23,15 @@ from .world import now
 
 
 class Sandbox(Box):
-    """A Box behind a server. `port` 0 takes a free one."""
+    """A Box behind a server. `port` 0 takes a free one. `enterprise`: the API is only where an Enterprise server has
+    it; else it is below the web address too, as api.github.com has it."""
 
-    def __init__(self, folder: Path, *, port: int = 0, clock: Callable[[], int] = now) -> None:
+    def __init__(
+        self, folder: Path, *, port: int = 0, clock: Callable[[], int] = now, enterprise: bool = False
+    ) -> None:
         super().__init__(folder, clock=clock)
         self._port = port
+        self._enterprise = enterprise
         self._runner: web.AppRunner | None = None
 
     @property
@@ -86,6 +90,8 @@ class Sandbox(Box):
             path = request.path
         elif request.path.startswith(oauth.PATH):
             work, path = self._oauth, request.path
+        elif self._enterprise and not request.path.startswith(f"{dispatch.ENTERPRISE}/"):
+            return web.Response(status=404, text="Not Found")
         else:
             work = self._rest
             path = request.path.removeprefix(dispatch.ENTERPRISE) or "/"

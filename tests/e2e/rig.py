@@ -173,7 +173,7 @@ class World(People):
 async def world_in(folder: Path, database_url: str, **settings: str) -> AsyncIterator[World]:
     """Sandbox GitHub with a repository and an installed App; app and runner are started by the test."""
     url = f"http://127.0.0.1:{free_port()}"
-    async with Sandbox(folder / "github") as github, aiohttp.ClientSession() as session:
+    async with Sandbox(folder / "github", enterprise=True) as github, aiohttp.ClientSession() as session:
         github.add_repository(REPOSITORY, private=True)
         github.set_permission(REPOSITORY, "ana", "write")
         keys = github.add_app(owner="acme", webhook_url=f"{url}/webhooks/github")
