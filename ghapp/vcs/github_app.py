@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from ghapp.core.values import Repository
 from ghapp.vcs.base import Forbidden, NotFound, Refused, RepositoryClient, RepoToken
 from ghapp.vcs.github import GitHubRepository
+from ghapp.vcs.github_record import GitHubRecord
 from ghapp.vcs.github_shapes import Id, Moment, RepositoryShape, moment, repository_of
 from ghapp.vcs.github_transport import Authorized, GitHubTransport
 from ghapp.vcs.remembered import Remembered
@@ -98,6 +99,7 @@ class GitHubApp:
         )
         self._app: Remembered[None, _AppShape] = Remembered(lambda _app, now: now + _APP_MS, clock=clock)
         self._as_app = Authorized(self._transport, self._jwt, kind="jwt", rejected=self._jwt_rejected)
+        self._deliveries = GitHubRecord(self._as_app, self._client, lambda: self._transport.ahead_ms, clock)
 
     @property
     def own_checks(self) -> tuple[str, ...]:
@@ -110,6 +112,10 @@ class GitHubApp:
     @property
     def calls_left(self) -> int | None:
         return self._transport.calls_left
+
+    @property
+    def deliveries(self) -> GitHubRecord:
+        return self._deliveries
 
     async def slug(self) -> str:
         """The App's name in URLs; its bot is called ``slug[bot]``."""

@@ -217,3 +217,6 @@ _READERS: dict[str, Callable[[bytes | Mapping[str, object]], Event | None]] = {
     "installation_repositories": _installation_repositories,
     "ping": _nothing,
 }
+
+#: Of these something is read; all others say nothing to Kedge.
+EVENTS = frozenset(_READERS)

@@ -5,9 +5,10 @@ The runner imports this: nothing here knows the App's key.
 
 import hashlib
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Literal, NamedTuple, TypeVar
 from urllib.parse import urljoin
 
@@ -65,6 +66,8 @@ class GitHubTransport(gidgethub.abc.GitHubAPI):
         self._proxy = proxy_for(api_url)
         self._kept: LRUCache[tuple[bytes, str], Answer] = LRUCache(_CACHE_BYTES, getsizeof=_size)
         self._limits: LRUCache[bytes, sansio.RateLimit] = LRUCache(_LIMITS)
+        self.ahead_ms = 0
+        """How far GitHub's clock is ahead of ours, by its newest answer; to the second."""
 
     @property
     def calls_left(self) -> int | None:
@@ -149,6 +152,7 @@ class GitHubTransport(gidgethub.abc.GitHubAPI):
                 **self._proxy,
             ) as response:
                 self._note_limit(headers, response.headers)
+                self._note_time(response.headers)
                 return Answer(response.status, response.headers, await response.read())
         except (aiohttp.ClientError, OSError) as error:
             problem = network_failure(error, host=str(self._origin.host), total_s=self._timeout.total or 0)
@@ -159,6 +163,11 @@ class GitHubTransport(gidgethub.abc.GitHubAPI):
             limit = sansio.RateLimit.from_http(answered)
             if limit is not None:
                 self._limits[_whose(asked)] = limit
+
+    def _note_time(self, answered: Mapping[str, str]) -> None:
+        """RFC 9110, section 6.6.1: an answer says when it was made."""
+        with suppress(ValueError, OverflowError):
+            self.ahead_ms = round((parsedate_to_datetime(answered.get("Date", "")).timestamp() - time.time()) * 1000)
 
 
 def _listed(page: object, shape: type[T], within: str | None) -> list[T]:
@@ -180,6 +189,11 @@ def _size(answer: Answer) -> int:
 
 def _forget_nothing(_token: str) -> None:
     """For credentials that somebody else renews."""
+
+
+def _never(_found: Sequence[object]) -> bool:
+    """For lists that are read to their end."""
+    return False
 
 
 class Authorized:
@@ -210,13 +224,23 @@ class Authorized:
 
         return await self._call(path, get)
 
-    async def items(self, path: str, shape: type[T], *, within: str | None = None, **variables: str) -> list[T]:
-        """GET a list, all pages; ``within`` names the list where GitHub wraps it in an object."""
+    async def items(
+        self,
+        path: str,
+        shape: type[T],
+        enough: Callable[[list[T]], bool] = _never,
+        /,
+        *,
+        within: str | None = None,
+        **variables: str,
+    ) -> list[T]:
+        """GET a list, all pages or until what was found is ``enough``; ``within`` names the list where GitHub wraps
+        it in an object."""
 
         async def get(credentials: dict[str, Any]) -> list[T]:
             found: list[T] = []
             url: str | None = path
-            while url is not None:
+            while url is not None and not enough(found):
                 page, url = await self._api.page(url, variables, credentials)
                 found += _listed(page, shape, within)
             return found
