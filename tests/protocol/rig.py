@@ -68,13 +68,14 @@ class MemoryProvider:
     permission_problem: ProviderError | None = None
     token_problem: ProviderError | None = None
     missing: tuple[str, ...] = ()
+    repositories: list[Repository] = field(default_factory=lambda: [REPOSITORY])
     reachable_from: bool = True
     token_serial: int = 1
     own_checks: tuple[str, ...] = ("status/kedge", "run/99/")
     api_url: str = "https://api.github.test"
 
     async def find_repository(self, name: str) -> list[Repository]:
-        return [REPOSITORY] if name in {"hello", "acme/hello"} else []
+        return [one for one in self.repositories if name in {one.full_name, one.full_name.partition("/")[2]}]
 
     async def repo_token(self, repository: Repository) -> RepoToken:
         if self.token_problem:
