@@ -16,7 +16,7 @@ from ghapp.api.common import BODY_LIMIT, CONTEXT, SETTINGS, errors, wire_version
 from ghapp.api.observing import observe
 from ghapp.api.streaming import stop_following
 from ghapp.config import Settings, read_apps, unmet
-from ghapp.service import outgoing, reload, sweeping, tokens
+from ghapp.service import outgoing, reconciling, reload, sweeping, tokens
 from ghapp.service.context import Context
 from ghapp.store.base import StoreError
 from ghapp.store.stores import open_stores
@@ -88,8 +88,10 @@ async def _context(settings: Settings, app: web.Application) -> AsyncIterator[No
 
 
 def _workers(settings: Settings, ctx: Context) -> list[tuple[str, Coroutine[None, None, None]]]:
+    every_s = reconciling.ALONE_S if settings.inbound == "none" else reconciling.BESIDE_S
     return [
         ("inbox", work.work_forever(ctx, github_events.parse)),
+        ("reconciler", reconciling.reconcile_forever(ctx, every_s)),
         ("outbox", outgoing.deliver_forever(ctx)),
         ("sweep", sweeping.sweep_forever(ctx)),
         ("config", reload.watch_forever(ctx, partial(read_apps, settings), partial(unmet, settings))),

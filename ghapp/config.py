@@ -46,7 +46,9 @@ SETTINGS = (
     Setting("KEDGE_ADMIN_TOKEN", "required", "Token of the user admin; at least 24 characters."),
     Setting("KEDGE_RUNNER_TOKEN", "required", "Token that runners present; at least 24 characters."),
     Setting("KEDGE_ANONYMOUS_READ", "0", "1: pages and reads are open without sign-in."),
-    Setting("KEDGE_INBOUND", "webhooks", "How GitHub's events arrive: webhooks or none."),
+    Setting(
+        "KEDGE_INBOUND", "webhooks", "How GitHub's events come: webhooks, or none: they are read from its record alone."
+    ),
     Setting("GITHUB_APP_ID", "required with GitHub", "App ID of the GitHub App, a number."),
     Setting(
         "GITHUB_PRIVATE_KEY", "required with GitHub", "Private key of the GitHub App: PEM text or the file's path."

@@ -12,7 +12,7 @@ from ghapp.api.routing import Route, Text
 from ghapp.service import measuring
 from ghapp.service.context import Context
 from ghapp.store import logs
-from ghapp.store.base import StoreError
+from ghapp.store.base import StoreError, Tx
 
 log = structlog.get_logger(__name__)
 
@@ -21,11 +21,13 @@ PATIENCE_S = 5.0
 
 
 class Readiness(msgspec.Struct, frozen=True):
-    """``database``: it answers. Lags are seconds since what is oldest became due; null where nobody can know."""
+    """``database``: it answers. Lags are seconds since what is oldest became due, the reconciler's since when something
+    may be missing that was sent; null where nobody can know."""
 
     database: bool
     inbox_lag_s: float | None = None
     outbox_lag_s: float | None = None
+    reconciler_lag_s: float | None = None
 
 
 async def alive(request: web.Request, _: AnyParams) -> web.Response:
@@ -47,9 +49,12 @@ async def ready(request: web.Request, _: AnyParams) -> web.Response:
 async def _readiness(ctx: Context) -> Readiness:
     now = ctx.now()
 
-    inbox_lag_s, outbox_lag_s = await ctx.stores.main.read(lambda tx: measuring.lags(tx, now))
+    async def work(tx: Tx) -> Readiness:
+        return Readiness(True, *await measuring.lags(tx, now), await measuring.reconciler_lag(tx, ctx, now))
+
+    readiness = await ctx.stores.main.read(work)
     await ctx.stores.logs.read(lambda tx: logs.end(tx, 0))
-    return Readiness(True, inbox_lag_s, outbox_lag_s)
+    return readiness
 
 
 ROUTES = (
@@ -66,7 +71,7 @@ ROUTES = (
         method="GET",
         path="/readyz",
         handler=ready,
-        summary="The database can be reached; how far inbox and outbox are behind.",
+        summary="The database can be reached; how far inbox, outbox and reconciler are behind.",
         takes=AnyParams,
         answers={200: Readiness, 503: Readiness},
         scope=None,

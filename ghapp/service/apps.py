@@ -1,7 +1,7 @@
 """The operator's apps in the database: rows for what the config names, kept when it changes."""
 
 from ghapp.core.config import AppConfig, EnvironmentConfig
-from ghapp.store import places
+from ghapp.store import places, reconciled
 from ghapp.store.base import Tx
 from ghapp.store.places import Environment
 
@@ -17,8 +17,11 @@ async def environment_id(tx: Tx, app: AppConfig, config: EnvironmentConfig) -> i
     return next(found, 0)
 
 
-async def keep_all(tx: Tx, apps: tuple[AppConfig, ...]) -> None:
-    """Rows for every app and environment of a config, so that locks can hold what was never deployed."""
+async def keep_all(tx: Tx, apps: tuple[AppConfig, ...], now: int) -> None:
+    """Rows for every app and environment of a config, so that locks can hold what was never deployed. What
+    happened in a repository before it was named here is history."""
     for app in apps:
         for environment in app.environments:
             await environment_of(tx, app, environment)
+        await reconciled.watch(tx, app.name, f"{app.via}:{app.repository or app.name}".casefold(), now)
+    await reconciled.leave(tx, [app.name for app in apps])

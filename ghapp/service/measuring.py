@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 from ghapp.core.actors import Actor
 from ghapp.service.context import Context
-from ghapp.store import inbox, outbox, places, standing, totals
+from ghapp.store import inbox, outbox, places, reconciled, standing, totals
 from ghapp.store.base import Tx
 from ghapp.store.deploys import Deploy
 from ghapp.store.places import Runner
 from ghapp.store.standing import Standing
 from ghapp.store.totals import Total
 from ghapp.vcs.base import Metered
+from ghapp.vcs.record import Recording
 
 OUTCOME = "outcome"
 CLAIM_LATENCY = "claim_latency"
@@ -36,6 +37,7 @@ class Measured:
     runners: list[Runner]
     inbox_lag_s: float
     outbox_lag_s: float
+    reconciler_lag_s: float | None
     rate_limits: Mapping[str, int]
 
 
@@ -60,6 +62,14 @@ async def lags(tx: Tx, now: int) -> tuple[float, float]:
     return waiting, owed
 
 
+async def reconciler_lag(tx: Tx, ctx: Context, now: int) -> float | None:
+    """Seconds: what the provider sent since then may be missing. None where no provider keeps a record of it, or
+    none was read yet."""
+    recording = [name for name, client in ctx.providers.items() if isinstance(client, Recording)]
+    read = [await reconciled.heard_until(tx, name) for name in recording]
+    return max((max(now - at, 0) / 1000 for at in read if at is not None), default=None)
+
+
 async def measure(ctx: Context, actor: Actor) -> Measured:
     """Everything at one moment, of the apps and environments that the actor may see."""
     now = ctx.now()
@@ -73,6 +83,7 @@ async def measure(ctx: Context, actor: Actor) -> Measured:
             [one for one in await places.runners(tx) if one.seen_at >= now - RUNNER_GONE_MS],
             inbox_lag_s,
             outbox_lag_s,
+            await reconciler_lag(tx, ctx, now),
             _rate_limits(ctx),
         )
 

@@ -31,7 +31,7 @@ async def put_in_force(ctx: Context, text: str, unmet: Unmet | None = None) -> N
         ctx.apps = Apps(ctx.apps.configs, "; ".join(problems))
         log.error("the changed config is not taken, the one before stays in force", problems=problems)
         return
-    await ctx.stores.main.write(lambda tx: keep_all(tx, parsed.apps))
+    await ctx.stores.main.write(lambda tx: keep_all(tx, parsed.apps, ctx.now()))
     ctx.apps = Apps({app.name: app for app in parsed.apps})
     log.info("config in force", apps=sorted(ctx.apps.configs))
 

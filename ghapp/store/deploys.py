@@ -237,6 +237,16 @@ async def of_sha(tx: Tx, repository_id: int, sha: str) -> list[Deploy]:
     return [from_row(row) for row in rows]
 
 
+async def live_shas(tx: Tx, repository_id: int) -> list[str]:
+    """The shas of the deploys of a repository that have not ended."""
+    rows = await tx.all(
+        """SELECT DISTINCT sha FROM deploys
+           WHERE repository_id = :repository_id AND state IN ('queued', 'claimed', 'running') ORDER BY sha""",
+        repository_id=repository_id,
+    )
+    return [row["sha"] for row in rows]
+
+
 async def leases_ended(tx: Tx, now: int) -> list[Deploy]:
     """Claimed or running, not heard of within their lease, not yet marked lost."""
     rows = await tx.all(

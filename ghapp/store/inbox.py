@@ -1,5 +1,6 @@
 """Deliveries: stored before they are answered, worked off later, remembered to tell what was already known."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ghapp.store.base import Row, Tx
@@ -30,6 +31,12 @@ async def store(tx: Tx, guid: str, event: str, body: bytes, now: int) -> bool:
         body=body,
     )
     return changed > 0
+
+
+async def known(tx: Tx, guids: Sequence[str]) -> set[str]:
+    """Those of these ids that were taken in already."""
+    rows = await tx.all("SELECT guid FROM deliveries WHERE guid = ANY(:guids)", guids=list(guids))
+    return {row["guid"] for row in rows}
 
 
 async def due(tx: Tx, now: int, limit: int) -> list[Delivery]:

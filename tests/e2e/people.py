@@ -60,6 +60,11 @@ class People:
             assert response.status == 200, (path, response.status, await response.text())
             return await response.json()
 
+    async def ready(self) -> Any:
+        """What ``/readyz`` says, which is open to everybody."""
+        async with self.session.get(f"{self.url}/readyz") as response:
+            return await response.json()
+
     async def page(self, url: str) -> str:
         """A page, signed in."""
         async with self.session.get(url, headers=AS_ADMIN, allow_redirects=False) as response:

@@ -8,7 +8,7 @@ import pytest
 from ghapp.core.values import Blocker, BlockerKind, Lock
 from ghapp.service import acting
 from ghapp.service.context import Apps
-from ghapp.store import inbox, places
+from ghapp.store import inbox, places, reconciled
 from ghapp.store.stores import Stores
 from tests.integration.kedge_world import ADMIN_TOKEN, BEARER, NOON, World, world
 
@@ -372,22 +372,40 @@ async def test_health_is_open_and_names_nothing(kedge: World) -> None:
         assert (answer.status, await answer.text()) == (200, "ok")
     async with kedge.client.get("/readyz") as answer:
         assert answer.status == 200
-        assert await answer.json() == {"database": True, "inbox_lag_s": 0.0, "outbox_lag_s": 0.0}
+        assert await answer.json() == {
+            "database": True,
+            "inbox_lag_s": 0.0,
+            "outbox_lag_s": 0.0,
+            "reconciler_lag_s": None,
+        }
 
 
 async def test_lag_is_since_the_oldest_that_is_due(kedge: World) -> None:
     await kedge.ctx.stores.main.write(lambda tx: inbox.store(tx, "guid", "ping", b"{}", NOON))
+    await kedge.ctx.stores.main.write(lambda tx: reconciled.begin(tx, "github", NOON - 10_000))
     await kedge.ask(deployment_id=5)  # owes the provider a status
     kedge.now[0] = NOON + 4_000
     async with kedge.client.get("/readyz") as answer:
-        assert await answer.json() == {"database": True, "inbox_lag_s": 4.0, "outbox_lag_s": 3.0}
+        assert await answer.json() == {
+            "database": True,
+            "inbox_lag_s": 4.0,
+            "outbox_lag_s": 3.0,
+            "reconciler_lag_s": 14.0,
+        }
+    async with kedge.client.get("/metrics", headers=BEARER) as answer:
+        assert "kedge_reconciler_lag_seconds 14.0" in (await answer.text()).splitlines()
 
 
 async def test_an_unreachable_database_is_not_ready_but_alive(kedge: World) -> None:
     await kedge.ctx.stores.main.close()
     async with kedge.client.get("/readyz") as answer:
         assert answer.status == 503
-        assert await answer.json() == {"database": False, "inbox_lag_s": None, "outbox_lag_s": None}
+        assert await answer.json() == {
+            "database": False,
+            "inbox_lag_s": None,
+            "outbox_lag_s": None,
+            "reconciler_lag_s": None,
+        }
     async with kedge.client.get("/healthz") as answer:
         assert answer.status == 200
     assert (await get(kedge, "/apps", 503))["error"]["code"] == "unavailable"

@@ -1,0 +1,203 @@
+"""Takes in what never arrived: a provider's own record of what it sent is read back, oldest first.
+
+The saved position moves only when everything older is stored, so that death at any moment costs a second reading.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import structlog
+from cachetools import LRUCache
+
+from ghapp.core.values import Repository
+from ghapp.service import hearing
+from ghapp.service.context import Context
+from ghapp.service.homes import Homes
+from ghapp.store import deploys, inbox, places, reconciled
+from ghapp.store.base import StoreError, Tx, Work
+from ghapp.store.reconciled import Position
+from ghapp.vcs.base import CheckEvent, NotFound, ProviderError, RateLimited, Refused, Unavailable
+from ghapp.vcs.record import DeliveryLog, Recording, Recovered, Sent, Use
+
+log = structlog.get_logger(__name__)
+
+#: Seconds between two readings: beside webhooks, and as the only source.
+BESIDE_S = 60.0
+ALONE_S = 3.0
+LONGEST_PAUSE_S = 300.0
+#: An entry may show up late, among older ones: so much is read again each minute, and at each reading in between.
+OVERLAP_MS = 600_000
+SHORT_OVERLAP_MS = 30_000
+WIDE_EVERY_MS = 60_000
+#: Times that two clocks tell to the second may differ by so much.
+BLUR_MS = 2_000
+#: Deployments that were asked for longer ago are not begun any more.
+LOOK_BACK_MS = 7 * 86_400_000
+#: So many that cannot be read in one reading, and it is the provider that does not work.
+PATIENCE = 3
+_BATCH = 500
+
+
+@dataclass(slots=True)
+class Reader:
+    """What one process remembers of reading one provider's record. ``woken``: check events that were acted on."""
+
+    provider: str
+    record: DeliveryLog
+    homes: Homes
+    woken: LRUCache[str, bool] = field(default_factory=lambda: LRUCache(10_000), repr=False)
+    wide_at: int = 0
+
+
+def readers(ctx: Context) -> list[Reader]:
+    """One for each provider that keeps a record."""
+    return [
+        Reader(name, client.deliveries, Homes(name))
+        for name, client in ctx.providers.items()
+        if isinstance(client, Recording)
+    ]
+
+
+async def reconcile_forever(ctx: Context, every_s: float) -> None:
+    """At once, and then every so often, until cancelled."""
+    await asyncio.gather(*(_forever(ctx, reader, every_s) for reader in readers(ctx)))
+
+
+async def _forever(ctx: Context, reader: Reader, every_s: float) -> None:
+    failures = 0
+    while True:
+        pause_s = every_s
+        try:
+            await reconcile(ctx, reader)
+            if failures:
+                log.info("reconciled again", provider=reader.provider, failures=failures)
+            failures = 0
+        except Exception as error:
+            pause_s = min(LONGEST_PAUSE_S, every_s * 2 ** min(failures, 10))
+            if isinstance(error, RateLimited):
+                pause_s = max(pause_s, error.retry_after_s)
+            if failures == 0:
+                _tell(reader, error, pause_s)
+            failures += 1
+        await asyncio.sleep(pause_s)
+
+
+def _tell(reader: Reader, error: Exception, pause_s: float) -> None:
+    """Once: how long it has lasted is to be seen in the lag."""
+    expected = isinstance(error, ProviderError | StoreError)
+    log.warning(
+        "cannot reconcile, will be tried again",
+        provider=reader.provider,
+        why=str(error),
+        in_s=pause_s,
+        exc_info=not expected,
+    )
+
+
+async def reconcile(ctx: Context, reader: Reader) -> None:
+    """Read the record once and take in what is missing. Raises ProviderError, StoreError: then it is to be read
+    again from where it was."""
+    now = ctx.now()
+    position = await ctx.stores.main.write(lambda tx: reconciled.begin(tx, reader.provider, ctx.started_at))
+    wide = now >= reader.wide_at + WIDE_EVERY_MS
+    since = position.heard_until - (OVERLAP_MS if wide else SHORT_OVERLAP_MS)
+    record = await reader.record.since(since)
+    missing = await _missing(ctx, reader, position, record.sent)
+    gaps = await _take_in(ctx, reader, [one for one in missing if one.use is Use.WORK])
+    if not record.whole:
+        gaps.append(since)
+    if gaps:
+        await _close_gap(ctx, reader, max(min(gaps), now - LOOK_BACK_MS))
+    await _wake(ctx, reader, [one for one in missing if one.use is Use.CHECKS])
+    await ctx.stores.main.write(lambda tx: reconciled.move(tx, reader.provider, now))
+    if wide:
+        reader.wide_at = now
+
+
+async def _missing(ctx: Context, reader: Reader, position: Position, sent: Sequence[Sent]) -> list[Sent]:
+    """What can be something to Kedge, counts, and was not taken in: oldest first, each once."""
+    useful = [one for one in sent if one.use is not Use.NOTHING]
+    homes = await reader.homes.look(ctx, {one.repository_id for one in useful if one.repository_id}, position.begun_at)
+
+    def counts(one: Sent) -> bool:
+        if one.repository_id is None:
+            return one.at >= position.begun_at - BLUR_MS
+        return one.repository_id in homes and one.at >= homes[one.repository_id].since - BLUR_MS
+
+    first: dict[str, Sent] = {}
+    for one in sorted(useful, key=lambda one: (one.at, one.id)):
+        if counts(one) and one.guid not in reader.woken:
+            first.setdefault(one.guid, one)
+    known = await _known(ctx, list(first))
+    return [one for guid, one in first.items() if guid not in known]
+
+
+async def _known(ctx: Context, guids: Sequence[str]) -> set[str]:
+    known: set[str] = set()
+    for start in range(0, len(guids), _BATCH):
+        batch = guids[start : start + _BATCH]
+        known |= await ctx.stores.main.read(lambda tx, batch=batch: inbox.known(tx, batch))  # type: ignore[misc]
+    return known
+
+
+async def _take_in(ctx: Context, reader: Reader, missing: Sequence[Sent]) -> list[int]:
+    """Store each as if it had arrived. Returns the times (ms) of those that the provider does not have any more; one
+    that cannot be read now keeps none of the others waiting, and is raised at the end."""
+    gone: list[int] = []
+    failed: list[ProviderError] = []
+    for one in missing:
+        try:
+            await _store(ctx, await reader.record.recover(one))
+        except (NotFound, Refused) as error:
+            log.warning("a delivery cannot be read back", delivery=one.guid, delivered=one.event, why=str(error))
+            gone.append(one.at)
+        except Unavailable as error:
+            failed.append(error)
+            if len(failed) >= PATIENCE:
+                break
+    if missing:
+        log.info("taken in what never arrived", provider=reader.provider, deliveries=len(missing), failed=len(failed))
+    if failed:
+        raise failed[0]
+    return gone
+
+
+async def _store(ctx: Context, recovered: Recovered) -> None:
+    now = ctx.now()
+    await ctx.stores.main.write(lambda tx: inbox.store(tx, recovered.guid, recovered.event, recovered.body, now))
+    ctx.signals.send("inbox")
+
+
+async def _close_gap(ctx: Context, reader: Reader, since: int) -> None:
+    """The record does not reach back far enough: ask each repository with an app for its deployments."""
+    log.warning("the record of deliveries has a gap: deployments are listed", provider=reader.provider, since=since)
+    for home in reader.homes.known.values():
+        try:
+            listed = await reader.record.deployments(home.repository, max(since, home.since - BLUR_MS))
+        except (RateLimited, Unavailable):
+            raise
+        except ProviderError as error:
+            log.warning("deployments cannot be listed", repository=home.repository.full_name, why=str(error))
+            continue
+        for one in listed:
+            await _store(ctx, one)
+
+
+async def _wake(ctx: Context, reader: Reader, news: Sequence[Sent]) -> None:
+    """Whatever waits in a repository of which checks have changed is looked at again: as after an event for its sha
+    that does not say what has changed."""
+    for repository_id in {one.repository_id for one in news if one.repository_id}:
+        home = reader.homes.known[repository_id].repository
+        for sha in await ctx.stores.main.read(_waiting(reader.provider, home)):
+            await ctx.decide(await hearing.prepare(ctx, reader.provider, CheckEvent(home, sha, None)))
+    for one in news:
+        reader.woken[one.guid] = True
+
+
+def _waiting(provider: str, repository: Repository) -> Work[list[str]]:
+    async def work(tx: Tx) -> list[str]:
+        repository_id = await places.repository_by_provider_id(tx, provider, repository.id)
+        return await deploys.live_shas(tx, repository_id or 0)
+
+    return work
