@@ -55,6 +55,8 @@ async def _role(ctx: Context, person: Person, app: AppConfig) -> str | None:
                 repository = await permits.repository_of(ctx, app)
                 return await ctx.providers[app.via].repository(repository).access(person)
         except (Problem, ProviderError) as error:
+            if isinstance(error, Problem) and error.code == "invalid":
+                return "none"  # there is no such repository, for nobody
             reason = error.message
         except TimeoutError:
             reason = f"no answer within {PATIENCE_S:g} s"

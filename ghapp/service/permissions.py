@@ -1,5 +1,6 @@
 """What a provider says of people, remembered briefly."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
@@ -14,6 +15,9 @@ from ghapp.vcs.remembered import Remembered
 REMEMBER_S = 30
 #: Where it could not be asked, it is asked again after this time.
 ASK_AGAIN_S = 10
+#: Questions about who sees what, under way at a time: GitHub takes at most 100 calls at once, and deploys go first.
+#: https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api#about-secondary-rate-limits
+AT_ONCE = 10
 
 
 class Permissions:
@@ -21,6 +25,7 @@ class Permissions:
 
     def __init__(self) -> None:
         self._known: TTLCache[tuple[object, ...], object] = TTLCache(maxsize=4096, ttl=REMEMBER_S)
+        self._few = asyncio.Semaphore(AT_ONCE)
         self._access: Remembered[tuple[object, ...], str] = Remembered(_until, clock=_monotonic_ms, size=4096)
 
     async def role(self, client: RepositoryClient, repository: Repository, user: str) -> str:
@@ -39,9 +44,10 @@ class Permissions:
         """What ``ask`` says that the person is in the app's repository; None where it does not know."""
 
         async def asked() -> str:
-            return await ask() or ""
+            async with self._few:
+                return await ask() or ""
 
-        return await self._access.get((app.via, app.name, app.repository, person), asked) or None
+        return await self._access.get((app.via, app.repository or app.name, person), asked) or None
 
 
 def _until(role: str, now: float) -> float:

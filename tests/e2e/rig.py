@@ -176,7 +176,8 @@ async def world_in(folder: Path, database_url: str, **settings: str) -> AsyncIte
     async with Sandbox(folder / "github", enterprise=True) as github, aiohttp.ClientSession() as session:
         github.add_repository(REPOSITORY, private=True)
         github.set_permission(REPOSITORY, "ana", "write")
-        keys = github.add_app(owner="acme", webhook_url=f"{url}/webhooks/github")
+        callback = f"{url}/auth/github/callback"
+        keys = github.add_app(owner="acme", webhook_url=f"{url}/webhooks/github", callback_urls=[callback])
         github.install(keys.id, [REPOSITORY])
         app_settings = {
             "PORT": url.rpartition(":")[2],
@@ -190,6 +191,8 @@ async def world_in(folder: Path, database_url: str, **settings: str) -> AsyncIte
             "GITHUB_PRIVATE_KEY": keys.private_key,
             "GITHUB_WEBHOOK_SECRET": keys.webhook_secret,
             "GITHUB_API_URL": github.api_url,
+            "GITHUB_CLIENT_ID": keys.client_id,
+            "GITHUB_CLIENT_SECRET": keys.client_secret,
             **settings,
         }
         runner_settings = {"KEDGE_URL": url, "KEDGE_RUNNER_TOKEN": RUNNER}

@@ -1,6 +1,9 @@
 """Whose secret is seen where: not in the command, not in logs, not in files, not in what processes show."""
 
+import re
 from pathlib import Path
+
+import aiohttp
 
 from tests.e2e import processes
 from tests.e2e.people import ADMIN
@@ -20,6 +23,8 @@ def _secrets(world: World) -> dict[str, str]:
     tokens = {f"token {number}": value for number, value in enumerate(world.github.world.state.tokens, 1)}
     key = world.settings["GITHUB_PRIVATE_KEY"].splitlines()[2]
     hook = world.settings["GITHUB_WEBHOOK_SECRET"]
+    client = world.settings["GITHUB_CLIENT_SECRET"]
+    tokens |= {"client secret": client}
     return {**tokens, "private key": key, "webhook secret": hook, "admin token": ADMIN, "runner token": RUNNER}
 
 
@@ -32,11 +37,28 @@ def _files(world: World) -> list[Path]:
     return [path for path in world.folder.rglob("*") if path.is_file() and not path.is_relative_to(theirs)]
 
 
+async def _sign_in(world: World) -> list[str]:
+    """As ana, with GitHub, by what a browser would follow; the secrets that were on the way."""
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
+        async with browser.get(f"{world.url}/auth/github", params={"next": "/hello"}) as asked:
+            fields = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', await asked.text()))
+        url = f"{world.github.url}/login/oauth/authorize"
+        async with browser.post(url, data={**fields, "login": "ana"}) as back:
+            html = await back.text()
+            assert back.status == 200 and back.url.path == "/hello" and "Signed in as ana" in html, html
+            return [
+                asked.url.query["state"],
+                *(one.url.query["code"] for one in back.history if "code" in one.url.query),
+            ]
+
+
 async def test_no_secret_is_seen(small: World) -> None:
     """The command prints all it can find; then every file, every log and every process is searched."""
     small.script(NOSY)
     deployment = small.deploy()
     await small.command_pid(1)
+    on_the_way = await _sign_in(small)
+    assert len(on_the_way) == 2
     for pid in processes.naming(small.folder):
         assert _found(_secrets(small), processes.arguments(pid).encode()) == [], processes.arguments(pid)
     for path in _files(small):
@@ -55,5 +77,6 @@ async def test_no_secret_is_seen(small: World) -> None:
     await small.runner.stop(patience_s=10)
     for path in _files(small):
         assert _found(_secrets(small), path.read_bytes()) == [], path
+        assert not [one for one in on_the_way if one.encode() in path.read_bytes()], path
     git = [one for one in small.github.requests if ".git/" in one.path]
     assert git and all("@" not in one.path for one in git)
