@@ -21,11 +21,23 @@ def free_port() -> int:
 
 
 class Child:
-    """A Python module that runs as its own process, in a session of its own; its output goes to a file."""
+    """A Python module that runs as its own process, in a session of its own; its output goes to a file.
 
-    def __init__(self, name: str, module: str, arguments: list[str], settings: Mapping[str, str], log: Path) -> None:
+    ``folder`` is where it runs, and where modules are looked for first.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        module: str,
+        arguments: list[str],
+        settings: Mapping[str, str],
+        log: Path,
+        folder: Path | None = None,
+    ) -> None:
         self.name = name
         self.log = log
+        self._folder = folder
         self._command = [sys.executable, "-m", module, *arguments]
         self._environment = {key: os.environ[key] for key in INHERITED if key in os.environ} | dict(settings)
         self._process: asyncio.subprocess.Process | None = None
@@ -38,6 +50,7 @@ class Child:
                 stdout=log,
                 stderr=log,
                 env=self._environment,
+                cwd=self._folder,
                 start_new_session=True,  # Ctrl-C is the demo's to hear, which ends its children in order
             )
 

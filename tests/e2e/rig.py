@@ -54,6 +54,7 @@ class World(People):
     runner: Child | None = None
     extra: list[Child] = field(default_factory=list)
     may_fail: bool = False  # a traceback in a log is then no defect
+    code: Path | None = None  # the checkout of Kedge that app and runner are of; None: this one
 
     # Processes
 
@@ -63,7 +64,7 @@ class World(People):
         await self.start_runner()
 
     async def start_app(self, **settings: str) -> None:
-        self.app = Child("app", "ghapp", ["serve"], {**self.settings, **settings}, self.folder / "app.log")
+        self.app = Child("app", "ghapp", ["serve"], {**self.settings, **settings}, self.folder / "app.log", self.code)
         await self.app.start()
         await until(self.answers, lambda: f"the app answers\n{self.says()}")
 
@@ -76,7 +77,7 @@ class World(People):
 
     async def start_runner(self, name: str = "r1", workdir: str = "work", **settings: str) -> Child:
         wanted = {**self.runner_settings, "KEDGE_RUNNER_NAME": name, "KEDGE_WORKDIR": str(self.folder / workdir)}
-        runner = Child(name, "runner", [], {**wanted, **settings}, self.folder / f"{name}.log")
+        runner = Child(name, "runner", [], {**wanted, **settings}, self.folder / f"{name}.log", self.code)
         await runner.start()
         self.extra.append(runner)
         self.runner = runner
