@@ -14,7 +14,7 @@ import structlog
 
 from ghapp.core.settings import SettingsError, help_text
 from ghapp.vcs.session import open_session
-from runner import config
+from runner import config, housekeeping
 from runner.client import AppClient
 from runner.config import Settings
 from runner.journal import Journal, WorkdirBusy, lock_workdir
@@ -103,7 +103,12 @@ async def _work(settings: Settings, stopping: asyncio.Event) -> None:
         for warning in settings.warnings:
             log.warning(warning)
         log.info("runner ready", name=settings.name, app=settings.url, slots=settings.slots)
-        await run(tools, settings.slots, stopping)
+        tidying = asyncio.create_task(housekeeping.tidy_forever(settings.workdir, tools.journal))
+        try:
+            await run(tools, settings.slots, stopping)
+        finally:
+            tidying.cancel()
+            await asyncio.gather(tidying, return_exceptions=True)
 
 
 def _version() -> str:

@@ -10,6 +10,7 @@ deleted and made anew, once: first the checkout, then the mirror.
 
 import errno
 import hashlib
+import os
 import re
 import shutil
 import urllib.parse
@@ -98,6 +99,7 @@ class Workspaces:
         try:
             async with locked(job.checkout.state / "lock", waiting=lambda: progress(busy)):
                 await job.run()
+                job.note_use()
         except OSError as error:
             raise WorkspaceError(
                 f"The work folder of the runner cannot be used: {error}. See that the runner may write to it."
@@ -148,6 +150,11 @@ class _Job:
                 self.progress(f"The kept {part} is not in order and is made anew: {doubt.reason}")
                 left.remove(part)
                 await self._delete(part)
+
+    def note_use(self) -> None:
+        """For :mod:`runner.housekeeping`, which deletes what is not used for long."""
+        for lock in (self.checkout.state / "lock", self.mirror.path.with_suffix(".lock")):
+            os.utime(lock)
 
     async def _try(self) -> None:
         await together(self._clean(), self._have())

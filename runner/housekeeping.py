@@ -1,0 +1,139 @@
+"""The disk that mirrors and checkouts take: what nobody used for long goes, and more when room is short.
+
+Whatever is deleted here is made anew when it is needed again.
+"""
+
+import asyncio
+import os
+import shutil
+import threading
+import time
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from runner.concurrency import in_thread, locked
+from runner.journal import Journal
+from runner.tree import new_trash, remove
+
+log = structlog.get_logger()
+
+EVERY_S = 3600.0
+UNUSED_S = 30 * 86_400.0
+"""What was not used for so long is deleted, however much room there is."""
+RECENT_S = 3600.0
+"""What was used within this time stays, however little room there is: its next deploy may be under way."""
+LARGEST_SHARE = 0.5
+"""Of the disk, for all mirrors and checkouts together."""
+LEAST_FREE_SHARE = 0.05
+"""Of the disk: below it deploys that need room begin to fail."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A mirror or a checkout. ``lock`` is touched at each use, ``used_at`` (seconds since the epoch) is when; ``size``
+    are the bytes of disk it takes."""
+
+    path: Path
+    lock: Path
+    used_at: float
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """Bytes of the file system that the work folder is on."""
+
+    total: int
+    free: int
+
+
+def to_delete(kept: Sequence[Kept], disk: Disk, now: float) -> list[Kept]:
+    """What shall go, the longest unused first."""
+    over = max(
+        sum(one.size for one in kept) - disk.total * LARGEST_SHARE,
+        disk.total * LEAST_FREE_SHARE - disk.free,
+    )
+    chosen = []
+    for one in sorted(kept, key=lambda one: one.used_at):
+        unused_s = now - one.used_at
+        if unused_s >= UNUSED_S or (over > 0 and unused_s >= RECENT_S):
+            chosen.append(one)
+            over -= one.size
+    return chosen
+
+
+def survey(folder: Path) -> list[Kept]:
+    """The mirrors and checkouts under a work folder, as `runner.workspace` lays them out."""
+    places = [(path, path.with_suffix(".lock")) for path in (folder / "mirrors").glob("*.git")]
+    for path in (folder / "checkouts").glob("*/*"):
+        places.append((path, folder / "state" / path.relative_to(folder / "checkouts") / "lock"))
+    return [Kept(path, lock, _used_at(lock), _size(path)) for path, lock in places]
+
+
+def disk_of(folder: Path) -> Disk:
+    usage = shutil.disk_usage(folder)
+    return Disk(usage.total, usage.free)
+
+
+async def tidy(folder: Path, in_use: Collection[Path]) -> list[Kept]:
+    """Delete what `to_delete` names and no command runs in; what was deleted."""
+    kept = await in_thread(lambda _: survey(folder))
+    chosen = [one for one in to_delete(kept, disk_of(folder), time.time()) if one.path not in in_use]
+    return [one for one in chosen if await _delete(one)]
+
+
+async def tidy_forever(folder: Path, journal: Journal) -> None:
+    """At once, and then every hour. Failures are logged: a disk that cannot be tidied stops no deploy."""
+    while True:
+        try:
+            for one in await tidy(folder, running_in(journal)):
+                log.info("deleted, not used for long or room is short", path=str(one.path), bytes=one.size)
+        except Exception as error:
+            log.warning("could not tidy the work folder", reason=str(error))
+        await asyncio.sleep(EVERY_S)
+
+
+def running_in(journal: Journal) -> set[Path]:
+    """The checkouts that commands run in, or may."""
+    return {Path(entry.read_command().cwd) for entry in journal.entries() if (entry.path / "command").exists()}
+
+
+async def _delete(one: Kept) -> bool:
+    """With its lock; not where somebody has used it since it was chosen."""
+    async with locked(one.lock, waiting=lambda: None):
+        if _used_at(one.lock) != one.used_at:
+            return False
+
+        def work(stop: threading.Event) -> None:
+            remove(one.path, trash=new_trash(one.lock.with_suffix(".trash"), stop=stop), stop=stop)
+
+        await in_thread(work)
+        return True
+
+
+def _used_at(lock: Path) -> float:
+    try:
+        return lock.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _size(root: Path) -> int:
+    return sum(entry.stat(follow_symlinks=False).st_blocks * 512 for entry in _entries(root))
+
+
+def _entries(root: Path) -> Iterator["os.DirEntry[str]"]:
+    """All below a folder; what cannot be read, or goes meanwhile, is passed over."""
+    folders = [str(root)]
+    while folders:
+        try:
+            with os.scandir(folders.pop()) as found:
+                for entry in found:
+                    yield entry
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+        except OSError:
+            continue
