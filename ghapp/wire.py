@@ -18,11 +18,23 @@ BEAT_S = 10
 START_GOOD_FOR_S = 30
 WRITE_WITHIN_S = 20
 
+HELLO_PATH = "/api/0/runner/hello"
 CLAIM_PATH = "/api/0/runner/claim"
 DEPLOY_PATH = "/api/0/runner/deploys/{id}/{call}"
 
 #: Most bytes in one ``log`` call, before compression.
 LOG_CHUNK = 1 << 20
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True):
+    """What the app says to a runner that takes nothing: who it is, what time it is there, and what the runner's token
+    lets it take (None: whatever it wishes)."""
+
+    version: str
+    now: str
+    labels: list[str] | None = None
+    apps: list[str] | None = None
+    environments: list[str] | None = None
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,13 +8,13 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from importlib import metadata
 
 import structlog
 
 from ghapp.core.settings import SettingsError, help_text
+from ghapp.core.version import VERSION
 from ghapp.vcs.session import open_session
-from runner import config, housekeeping
+from runner import config, doctor, housekeeping
 from runner.client import AppClient
 from runner.config import Settings
 from runner.journal import Journal, WorkdirBusy, lock_workdir
@@ -33,17 +33,23 @@ a second one leaves at once: the commands go on, and the next start takes them u
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code: 0 stopped, 1 left in a hurry with commands running, 2 cannot work like this."""
+    """Exit code: 0 stopped, 1 left in a hurry with commands running (doctor: something to mend), 2 cannot work like
+    this."""
     parser = argparse.ArgumentParser(
         prog="python -m runner",
         description=ABOUT,
         epilog="environment variables:\n" + help_text(config.SETTINGS),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.parse_args(arguments)
+    parser.add_argument(
+        "command", nargs="?", choices=["doctor"], help="check that everything is there that a deploy needs, and end"
+    )
+    asked = parser.parse_args(arguments)
     _log_to_stderr()
     try:
         settings = config.load(os.environ)
+        if asked.command == "doctor":
+            return asyncio.run(doctor.report(settings))
         with contextlib.ExitStack() as stack:
             _enter(settings, stack)
             harden()
@@ -97,7 +103,7 @@ async def _work(settings: Settings, stopping: asyncio.Event) -> None:
             journal=Journal(settings.workdir),
             workspaces=Workspaces(settings.workdir, environ=os.environ),
             secrets=Secrets(settings.bindings, os.environ),
-            version=_version(),
+            version=VERSION,
         )
         log = structlog.get_logger()
         for warning in settings.warnings:
@@ -109,12 +115,6 @@ async def _work(settings: Settings, stopping: asyncio.Event) -> None:
         finally:
             tidying.cancel()
             await asyncio.gather(tidying, return_exceptions=True)
-
-
-def _version() -> str:
-    with contextlib.suppress(metadata.PackageNotFoundError):
-        return metadata.version("kedge")
-    return ""
 
 
 def _log_to_stderr() -> None:

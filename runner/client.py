@@ -69,6 +69,11 @@ class AppClient:
         self._patience_s = patience_s
         self._proxy = proxy_for(self._url)
 
+    async def hello(self) -> wire.Hello:
+        """What the app says of itself and of the runner's token. Raises Unanswered, Refused."""
+        _, body = await self._ask("GET", wire.HELLO_PATH, self._token, None, timeout_s=self._patience_s)
+        return _decode(body, wire.Hello)
+
     async def claim(self, claim: wire.Claim) -> wire.Job | None:
         """The job that the app has for this claim, None where it has none.
 
@@ -124,13 +129,26 @@ class AppClient:
     async def _post(
         self, path: str, bearer: str, body: bytes, *, timeout_s: float, content_type: str = "application/json"
     ) -> tuple[int, bytes]:
+        return await self._ask("POST", path, bearer, body, timeout_s=timeout_s, content_type=content_type)
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        bearer: str,
+        body: bytes | None,
+        *,
+        timeout_s: float,
+        content_type: str = "application/json",
+    ) -> tuple[int, bytes]:
         headers = {
             "Authorization": f"Bearer {bearer}",
             "Content-Type": content_type,
             wire.WIRE_HEADER: str(wire.WIRE_VERSION),
         }
         try:
-            async with self._session.post(
+            async with self._session.request(
+                method,
                 self._url + path,
                 data=body,
                 headers=headers,

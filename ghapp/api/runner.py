@@ -1,6 +1,7 @@
 """The runner's calls, as `ghapp.wire` says them. A runner's token claims; the lease authorizes the rest."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
@@ -11,10 +12,12 @@ from structlog.contextvars import bind_contextvars
 
 from ghapp import wire
 from ghapp.api import as_wire, parameters
-from ghapp.api.common import CLAIMANT, CONTEXT, QUIET, bearer, json_response, milliseconds, read
+from ghapp.api.common import CLAIMANT, CONTEXT, QUIET, bearer, json_response, milliseconds, read, rfc3339
+from ghapp.api.params import NoParams
 from ghapp.api.routing import NAME_LIMIT, Route, Sent
 from ghapp.core.checks import Check, CheckState
 from ghapp.core.values import Blocker, BlockerKind, EndedBy
+from ghapp.core.version import VERSION
 from ghapp.service import beating, claiming, finishing, leases
 from ghapp.service.claiming import Wish
 from ghapp.service.context import Context
@@ -35,6 +38,17 @@ class ChunkParams(msgspec.Struct, kw_only=True):
 
     offset: Annotated[int, Meta(ge=0, le=parameters.MOST)]
     codec: Literal["identity", "zstd"] = "identity"
+
+
+async def hello(request: web.Request, _: NoParams) -> web.Response:
+    _, grant = request[CLAIMANT]
+    return json_response(
+        wire.Hello(
+            version=VERSION,
+            now=rfc3339(request.app[CONTEXT].now()) or "",
+            **{name: None if value is None else list(value) for name, value in asdict(grant).items()},
+        )
+    )
 
 
 async def claim(request: web.Request, asked: wire.Claim) -> web.Response:
@@ -150,6 +164,16 @@ def _call_route(name: str, handler: Call[T], takes: type[T], answer: type[msgspe
 
 
 ROUTES = (
+    Route(
+        method="GET",
+        path=wire.HELLO_PATH,
+        handler=hello,
+        summary="Which app this is, its clock, and what the runner's token is good for.",
+        takes=NoParams,
+        answers={200: wire.Hello},
+        scope="runner",
+        refusals=("wire_version",),
+    ),
     Route(
         method="POST",
         path=wire.CLAIM_PATH,
