@@ -1,4 +1,4 @@
-"""The pages: everything, one app, one deploy with its log."""
+"""The pages: everything, one app, one deploy with its log, the runners."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from aiohttp import web
 from ghapp.api import parameters
 from ghapp.api.common import ACTOR, CONTEXT, READER
 from ghapp.api.shapes import shown_blockers
-from ghapp.service import commanding, logs, seeing
+from ghapp.service import commanding, logs, runners, seeing
 from ghapp.service.context import Context
 from ghapp.service.problems import CODES, Problem
 from ghapp.service.seeing import Filter, Seen, SeenApp
@@ -37,6 +37,10 @@ async def app(request: web.Request) -> web.Response:
     seen, history = await ctx.stores.main.read(work)
     older = parameters.as_cursor(history.next)
     return page(request, "app.html", app=seen, history=history.items, older=older, blockers=shown_blockers)
+
+
+async def list_runners(request: web.Request) -> web.Response:
+    return page(request, "runners.html", runners=await runners.seen(request.app[CONTEXT], request[READER]))
 
 
 async def deploy(request: web.Request) -> web.Response:
@@ -98,6 +102,7 @@ async def _deploy(request: web.Request, status: int = 200, notice: str | None = 
 
 ROUTES = (
     web.get("/", overview),
+    web.get("/runners", list_runners),
     web.get("/{app}", app),
     web.get("/{app}/deploys/{number}", deploy),
     web.post("/{app}/deploys/{number}/cancel", cancel),

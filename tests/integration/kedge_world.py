@@ -132,6 +132,15 @@ class World:
         return await self.ctx.decide(work)
 
     async def claim(self, runner: str = "r1", labels: tuple[str, ...] = ()) -> Deploy:
+        claimed = await self._claim(runner, labels)
+        assert claimed
+        self.leases[claimed.deploy.id] = claimed.lease
+        return claimed.deploy
+
+    async def claim_nothing(self, runner: str) -> None:
+        assert await self._claim(runner, ()) is None
+
+    async def _claim(self, runner: str, labels: tuple[str, ...]) -> claiming.Claimed | None:
         wish = claiming.Wish(
             claim_id=f"claim-{runner}-{self.now[0]}",
             runner=runner,
@@ -141,10 +150,7 @@ class World:
             version="1",
             wait_s=0,
         )
-        claimed = await claiming.claim(self.ctx, wish)
-        assert claimed
-        self.leases[claimed.deploy.id] = claimed.lease
-        return claimed.deploy
+        return await claiming.claim(self.ctx, wish)
 
     async def hold(self, deploy: Deploy, *blockers: Blocker) -> Deploy:
         report = Report(0, blockers, ())

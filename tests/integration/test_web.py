@@ -129,7 +129,7 @@ async def test_a_deploy_shows_facts_events_and_log(kedge: World) -> None:
     assert "alice asked for it as a GitHub deployment." in text
     assert "The command started on runner r1." in text
     [log] = [attributes for tag, attributes in page.tags if tag == "pre"]
-    assert page.text.rpartition("Follow the end")[2].rpartition("API")[0].strip() == f"building {NASTY}\ndone"
+    assert page.text.rpartition("Follow the end")[2].rpartition("Runners")[0].strip() == f"building {NASTY}\ndone"
     assert (log["data-url"], log["data-offset"]) == ("/api/0/shop/deploys/1/log", str(size))
     assert "data-whole" not in log
     await kedge.finish(deploy, 3, log_end=size)
@@ -152,7 +152,7 @@ async def test_of_a_long_log_the_tail_is_shown_from_a_whole_line_on(kedge: World
     await kedge.log(deploy, data[:400_000])
     await kedge.log(deploy, data[400_000:], 400_000)
     text, page = await read(kedge, "/shop/deploys/1")
-    shown = page.text.rpartition("Follow the end")[2].rpartition("API")[0].partition("\n")[2].lstrip("\n")
+    shown = page.text.rpartition("Follow the end")[2].rpartition("Runners")[0].partition("\n")[2].lstrip("\n")
     start = len(data) - TAIL
     start = data.index(b"\n", start) + 1
     assert shown.rstrip("\n") == data[start:].decode().rstrip("\n")
@@ -278,3 +278,17 @@ async def test_apps_of_odd_names_are_linked_by_encoded_paths(kedge: World) -> No
     assert f"{odd}#1 queued" in text
     row = next(one for one in await kedge.ctx.stores.main.read(places.apps) if one.name == odd)
     assert row.id
+
+
+async def test_runners_what_they_may_take_and_what_they_run(kedge: World) -> None:
+    text, _ = await read(kedge, "/runners")
+    assert "No runner has come yet." in text and "python -m runner doctor" in text
+    await kedge.ask()
+    deploy = await kedge.claim("eu-1", labels=("prod", "eu"))
+    kedge.now[0] += 120_000
+    await kedge.claim_nothing("us-1")
+    text, page = await read(kedge, "/runners")
+    assert f"{deploy.name} {deploy.sha[:7]} claimed" in text and "prod, eu" in text
+    assert f"/shop/deploys/{deploy.number}" in links(page)
+    assert "us-1 just now nothing none every app of the operator's config 1" in text
+    assert "/runners" in links((await read(kedge, "/"))[1])
