@@ -41,7 +41,7 @@ class ChunkParams(msgspec.Struct, kw_only=True):
 
 
 async def hello(request: web.Request, _: NoParams) -> web.Response:
-    _, grant = request[CLAIMANT]
+    grant = request[CLAIMANT][1]
     return json_response(
         wire.Hello(
             version=VERSION,
