@@ -5,11 +5,17 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ghapp.cli import commands as api_commands
 from ghapp.cli.errors import EXIT_USAGE
 from ghapp.cli.parser import Parser
 from ghapp.core.settings import SettingsError, help_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ghapp.config import Settings
 
 # Each command imports what it needs when it is run: `kedge status` loads no database and no web server.
 
@@ -19,11 +25,13 @@ def _parser() -> Parser:
         prog="kedge",
         description="Kedge deploys what GitHub deployments ask for, one line per application and environment.",
         epilog="Try everything on this machine: kedge demo\n"
+        "Set up:                         kedge setup, then kedge serve\n"
         "Deploy:                         kedge login, then kedge deploy APP --env ENV --follow",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, does in (
         ("serve", "run the app: hear GitHub, keep the line, answer runners and people"),
+        ("setup", "make the GitHub App, by a page that a one-time code opens, and run the app with it"),
         ("migrate", "bring the database up to date and end (serve does it too)"),
     ):
         commands.add_parser(name, help=does, description=f"{does[0].upper()}{does[1:]}.", late=_settings)
@@ -44,7 +52,7 @@ def _settings() -> str:
     return help_text(SETTINGS)
 
 
-def _serve() -> int:
+def _serve(*, setup: bool = False) -> int:
     import asyncio  # noqa: PLC0415
     import signal  # noqa: PLC0415
 
@@ -52,19 +60,41 @@ def _serve() -> int:
     from ghapp.app import serve  # noqa: PLC0415
     from ghapp.config import load  # noqa: PLC0415
 
-    settings = load(os.environ)
+    settings = load(os.environ, setup=setup)
     for warning in settings.warnings:
         print(f"warning: {warning}", file=sys.stderr)
+    tell_code = _opener(settings) if setup else None
 
     async def run() -> None:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await serve(settings, stop)
+        await serve(settings, stop, tell_code)
 
     logs.configure()
     asyncio.run(run())
     return 0
+
+
+def _opener(settings: "Settings") -> "Callable[[str], None]":
+    """What `kedge setup` does with the code: show it with the page's address, and the page where there is a desktop.
+
+    Raises SettingsError where GitHub could not reach the Kedge that is set up.
+    """
+    import webbrowser  # noqa: PLC0415
+
+    from ghapp.web.setup import obstacle  # noqa: PLC0415
+
+    if sentence := obstacle(settings):
+        raise SettingsError([sentence])
+    page = f"{settings.url}/setup"
+
+    def tell(code: str) -> None:
+        print(f"Open {page} and enter the one-time code {code}", flush=True)
+        if sys.platform == "darwin" or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY"))):
+            webbrowser.open(page)
+
+    return tell
 
 
 def _migrate() -> int:
@@ -99,21 +129,22 @@ def _ask(arguments: argparse.Namespace) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit code. Settings that are wrong are all named at once, with exit code 2."""
     arguments = _parser().parse_args(sys.argv[1:] if argv is None else argv)
-    if arguments.command not in {"serve", "migrate", "demo"}:
+    if arguments.command not in {"serve", "setup", "migrate", "demo"}:
         return _ask(arguments)
+    from ghapp.credentials import CredentialsError  # noqa: PLC0415
     from ghapp.store.base import StoreError  # noqa: PLC0415
 
     try:
         if arguments.command == "demo":
             return _demo(arguments)
-        return _serve() if arguments.command == "serve" else _migrate()
+        return _migrate() if arguments.command == "migrate" else _serve(setup=arguments.command == "setup")
     except SettingsError as error:
         print("kedge cannot start with these settings:", file=sys.stderr)
         for problem in error.problems:
             print(f"  - {problem}", file=sys.stderr)
         print(f"kedge {arguments.command} --help lists every setting.", file=sys.stderr)
         return EXIT_USAGE
-    except (StoreError, OSError) as error:
+    except (StoreError, CredentialsError, OSError) as error:
         print(f"kedge: {error}", file=sys.stderr)
         return 1
 

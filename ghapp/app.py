@@ -2,8 +2,10 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Coroutine
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 import aiohttp
@@ -16,8 +18,12 @@ from ghapp.api.common import BODY_LIMIT, CONTEXT, SETTINGS, errors, wire_version
 from ghapp.api.observing import observe
 from ghapp.api.streaming import stop_following
 from ghapp.config import Settings, read_apps, unmet
-from ghapp.service import outgoing, reconciling, reload, sweeping, tokens
-from ghapp.service.context import Context
+from ghapp.config_github import kept_settings
+from ghapp.credentials import PURPOSE, Credentials, opened, sealed, write
+from ghapp.sealing import sealer
+from ghapp.service import outgoing, reconciling, reload, setting_up, sweeping, tokens
+from ghapp.service.context import Context, system_clock
+from ghapp.store import credentials as stored
 from ghapp.store.base import StoreError
 from ghapp.store.stores import open_stores
 from ghapp.vcs import github_events
@@ -26,13 +32,14 @@ from ghapp.vcs.github_app import GitHubApp
 from ghapp.vcs.github_sign_in import GitHubSignIn
 from ghapp.vcs.session import open_session
 from ghapp.web import routes as web_routes
+from ghapp.web.setup import SETUP, Setup, until_set_up
 from ghapp.web.shell import refusals, secure
 from ghapp.webhooks import receive, work
 
 log = structlog.get_logger(__name__)
 
 #: From the outside in.
-MIDDLEWARES = (observe, wire_version, errors, refusals, authenticate)
+MIDDLEWARES = (observe, wire_version, errors, refusals, until_set_up, authenticate)
 #: For requests under way; long polls are answered at once.
 SHUTDOWN_S = 5.0
 
@@ -72,7 +79,8 @@ async def _context(settings: Settings, app: web.Application) -> AsyncIterator[No
             lease_key=hashlib.sha256(b"lease:" + settings.secret_keys[-1].encode()).digest(),
         )
         app[CONTEXT] = ctx
-        await reload.put_in_force(ctx, read_apps(settings))
+        if settings.github or not settings.setup:
+            await reload.put_in_force(ctx, read_apps(settings))
         workers = [asyncio.create_task(job, name=name) for name, job in _workers(settings, ctx)]
         try:
             yield
@@ -88,20 +96,29 @@ async def _context(settings: Settings, app: web.Application) -> AsyncIterator[No
 
 
 def _workers(settings: Settings, ctx: Context) -> list[tuple[str, Coroutine[None, None, None]]]:
+    if settings.setup and not settings.github:
+        return []
     every_s = reconciling.ALONE_S if settings.inbound == "none" else reconciling.BESIDE_S
-    return [
+    workers: list[tuple[str, Coroutine[None, None, None]]] = [
         ("inbox", work.work_forever(ctx, github_events.parse)),
         ("reconciler", reconciling.reconcile_forever(ctx, every_s)),
         ("outbox", outgoing.deliver_forever(ctx)),
         ("sweep", sweeping.sweep_forever(ctx)),
         ("config", reload.watch_forever(ctx, partial(read_apps, settings), partial(unmet, settings))),
     ]
+    app = ctx.providers.get("github")
+    if settings.setup and settings.github and settings.inbound == "webhooks" and isinstance(app, GitHubApp):
+        since = settings.github.made_at or 0
+        workers.append(("ping", setting_up.await_ping(ctx, app.send_ping_again, since)))
+    return workers
 
 
-def build(settings: Settings) -> web.Application:
+def build(settings: Settings, setup: Setup | None = None) -> web.Application:
     """The application, ready to be served; nothing is opened before it starts."""
     app = web.Application(middlewares=MIDDLEWARES, client_max_size=BODY_LIMIT * 2)
     app[SETTINGS] = settings
+    if setup:
+        app[SETUP] = setup
     app.on_response_prepare.append(secure)
     app.cleanup_ctx.append(partial(_context, settings))
     app.on_shutdown.extend([_answer_long_polls, stop_following])
@@ -115,15 +132,93 @@ async def _answer_long_polls(app: web.Application) -> None:
     app[CONTEXT].stop()
 
 
-async def serve(settings: Settings, stop: asyncio.Event) -> None:
-    """Serve until ``stop`` is set. ``handler_cancellation``: a client that hangs up ends its handler, so that no
-    claim is given to a runner that is gone (https://docs.aiohttp.org/en/stable/web_advanced.html#web-handler-cancellation).
-    """
-    runner = web.AppRunner(build(settings), handler_cancellation=True, access_log=None, shutdown_timeout=SHUTDOWN_S)
+async def serve(settings: Settings, stop: asyncio.Event, tell_code: Callable[[str], None] | None = None) -> None:
+    """Serve until ``stop`` is set. Where the GitHub App is yet to be made, set-up is open by a code that is told to
+    ``tell_code``, or to the log; once it is made, everything begins anew with it, and no connection is refused
+    meanwhile."""
+    settings = await _with_kept(settings)
+    if settings.github or not settings.setup:
+        await _serve(settings, stop, partial(_listen, settings))
+        return
+    code = setting_up.Code(tell_code or partial(_log_code, settings))
+    setup = Setup(settings.setup, code, partial(_keep, settings))
+    with socket.create_server((settings.host, settings.port), family=_family(settings.host)) as listener:
+        code.issue(system_clock())
+        either = asyncio.Event()
+        watching = [asyncio.create_task(_pass_on(event, either)) for event in (stop, setup.made)]
+        await _serve(settings, either, partial(_accept, listener), setup)
+        for task in watching:
+            task.cancel()
+        if setup.credentials:
+            github = kept_settings(setup.credentials, settings.setup)
+            await _serve(replace(settings, github=github), stop, partial(_accept, listener), setup)
+
+
+async def _serve(settings: Settings, stop: asyncio.Event, listen: "_Listen", setup: Setup | None = None) -> None:
+    """``handler_cancellation``: a client that hangs up ends its handler, so that no claim is given to a runner that is
+    gone (https://docs.aiohttp.org/en/stable/web_advanced.html#web-handler-cancellation)."""
+    app = build(settings, setup)
+    runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=SHUTDOWN_S)
     await runner.setup()
     try:
-        await web.TCPSite(runner, settings.host, settings.port).start()
+        await listen(runner).start()
         log.info("serving", url=settings.url, host=settings.host, port=settings.port)
         await stop.wait()
     finally:
         await runner.cleanup()
+
+
+_Listen = Callable[[web.AppRunner], web.BaseSite]
+
+
+def _listen(settings: Settings, runner: web.AppRunner) -> web.BaseSite:
+    return web.TCPSite(runner, settings.host, settings.port)
+
+
+def _accept(listener: socket.socket, runner: web.AppRunner) -> web.BaseSite:
+    """Who connects while one application ends and the next begins waits in the queue of the listening socket."""
+    return web.SockSite(runner, listener.dup())
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+async def _pass_on(event: asyncio.Event, to: asyncio.Event) -> None:
+    await event.wait()
+    to.set()
+
+
+# What set-up got
+
+
+async def _with_kept(settings: Settings) -> Settings:
+    """With the GitHub App that the database holds, where no disk lasts. Raises CredentialsError."""
+    if settings.lasting or settings.github or not settings.setup:
+        return settings
+    stores = await open_stores(settings.database_url)
+    try:
+        kept = await stores.main.read(lambda tx: stored.kept(tx, "github"))
+    finally:
+        await stores.close()
+    if kept is None:
+        return settings
+    credentials = opened(kept, sealer(settings.secret_keys, PURPOSE))
+    return replace(settings, github=kept_settings(credentials, settings.setup))
+
+
+async def _keep(settings: Settings, ctx: Context, credentials: Credentials) -> None:
+    """For good, before anything is done with them. Raises OSError, StoreError."""
+    if settings.lasting:
+        write(settings.credentials_file, credentials)
+        return
+    kept, now = sealed(credentials, sealer(settings.secret_keys, PURPOSE)), ctx.now()
+    await ctx.stores.main.write(lambda tx: stored.keep(tx, "github", kept, now))
+
+
+def _log_code(settings: Settings, code: str) -> None:
+    log.warning(
+        "no GitHub App is set up yet: open the page and enter the one-time code",
+        page=f"{settings.url}/setup",
+        code=code,
+    )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from ghapp.apps import parse
-from ghapp.config_github import GitHubSettings, github_settings
+from ghapp.config_github import GitHubHost, GitHubSettings, Wanted, github_app
 from ghapp.core.config import AppConfig
 from ghapp.core.settings import (
     NETWORK_SETTINGS,
@@ -22,6 +22,7 @@ from ghapp.core.settings import (
     SettingsError,
     is_loopback,
 )
+from ghapp.credentials import FILE
 
 SHORTEST_KEY = 32
 
@@ -49,14 +50,12 @@ SETTINGS = (
     Setting(
         "KEDGE_INBOUND", "webhooks", "How GitHub's events come: webhooks, or none: they are read from its record alone."
     ),
-    Setting("GITHUB_APP_ID", "required with GitHub", "App ID of the GitHub App, a number."),
-    Setting(
-        "GITHUB_PRIVATE_KEY", "required with GitHub", "Private key of the GitHub App: PEM text or the file's path."
-    ),
+    Setting("GITHUB_APP_ID", "from kedge setup", "App ID of the GitHub App, a number. Goes before what set-up kept."),
+    Setting("GITHUB_PRIVATE_KEY", "from kedge setup", "Private key of the GitHub App: PEM text or the file's path."),
     Setting(
         "GITHUB_WEBHOOK_SECRET",
-        "required with GitHub and KEDGE_INBOUND=webhooks",
-        "Webhook secret of the GitHub App; comma-separated while rotating.",
+        "from kedge setup",
+        "Webhook secret of the GitHub App, unless KEDGE_INBOUND=none; comma-separated while rotating.",
     ),
     Setting("GITHUB_API_URL", "https://api.github.com", "API base; GitHub Enterprise Server: https://HOST/api/v3."),
     Setting("GITHUB_WEB_URL", "derived from GITHUB_API_URL", "Base URL of GitHub's pages."),
@@ -76,7 +75,8 @@ class Settings:
 
     ``url`` has no slash at its end. Of ``apps_path`` and ``apps_text`` one is set: see `read_apps`.
     ``accounts`` is empty for the App's owner. ``secret_keys``: the first makes, all are accepted.
-    ``github`` is None where no app needs it. ``warnings`` are sentences to be shown at start.
+    ``github`` is None where no app needs it, and while ``setup`` says that set-up is to make the App at that host.
+    ``lasting``: what is written under ``data`` outlives the process. ``warnings`` are sentences to be shown at start.
     """
 
     host: str
@@ -95,10 +95,19 @@ class Settings:
     github: GitHubSettings | None
     network: Network
     warnings: tuple[str, ...] = ()
+    setup: GitHubHost | None = None
+    lasting: bool = True
+
+    @property
+    def credentials_file(self) -> Path:
+        """Where set-up keeps the GitHub App's credentials, if the disk lasts."""
+        return self.data / FILE
 
 
-def load(environ: Mapping[str, str]) -> Settings:
+def load(environ: Mapping[str, str], *, setup: bool = False) -> Settings:
     """Read and check every setting, and the application config with them. Makes the secret key where there is none.
+
+    ``setup``: the GitHub App is yet to be made; where no disk lasts, that is so whenever none is named.
 
     Raises `SettingsError` with all problems at once.
     """
@@ -111,7 +120,8 @@ def load(environ: Mapping[str, str]) -> Settings:
     data = env.folder("KEDGE_DATA", "~/.local/share/kedge", Path.home).absolute()
     inbound = env.choice("KEDGE_INBOUND", "webhooks", "none")
     apps_path, apps_text = _apps_source(env)
-    via_github = any(app.via == "github" for app in _apps(env, apps_path, apps_text))
+    needed = any(app.via == "github" for app in _apps(env, apps_path, apps_text))
+    wanted = Wanted(needed=needed, webhooks=inbound == "webhooks", setup=setup)
     settings = Settings(
         host=host,
         port=port,
@@ -125,7 +135,9 @@ def load(environ: Mapping[str, str]) -> Settings:
         runner_token=_runner_token(env),
         anonymous_read=env.flag("KEDGE_ANONYMOUS_READ"),
         inbound="webhooks" if inbound == "webhooks" else "none",
-        github=github_settings(env, required=via_github, webhooks=inbound == "webhooks"),
+        github=(app := github_app(env, data / FILE if not ephemeral else None, wanted)).settings,
+        setup=app.to_make_at,
+        lasting=not ephemeral,
         network=env.network(lambda path: Path(path).is_file()),
         secret_keys=_secret_keys(env, data, ephemeral=ephemeral),
         warnings=tuple(env.warnings),
@@ -142,9 +154,10 @@ def read_apps(settings: Settings) -> str:
 def unmet(settings: Settings, apps: tuple[AppConfig, ...]) -> list[str]:
     """What a config, perhaps a reloaded one, needs and these settings lack; sentences."""
     names = [app.name for app in apps if app.via == "github"]
-    if settings.github or not names:
+    if settings.github or settings.setup or not names:
         return []
-    return [f"{', '.join(names)}: via github needs GITHUB_APP_ID and GITHUB_PRIVATE_KEY; set them and restart."]
+    needs = "via github needs GITHUB_APP_ID and GITHUB_PRIVATE_KEY; set them and restart, or run kedge setup."
+    return [f"{', '.join(names)}: {needs}"]
 
 
 def _apps_source(env: Environment) -> tuple[Path | None, str | None]:

@@ -43,6 +43,12 @@ class Provider:
     own_checks = ()
     api_url = "https://api.github.test"
 
+    async def owner(self) -> str | None:
+        return "acme"
+
+    async def installed(self) -> list[Repository]:
+        raise NotImplementedError
+
     async def login(self) -> str:
         return "kedge[bot]"
 

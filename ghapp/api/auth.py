@@ -34,9 +34,9 @@ CSRF_HEADER = "X-CSRF-Token"
 CSRF_FIELD = "csrf"
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-#: What is no row of the table and open: signed deliveries, what everybody may see, and paths that are none, where a
-#: runner shall not take it for a refusal.
-_OPEN = ("/webhooks/", "/static", RUNNER_PATH)
+#: What is no row of the table and open: signed deliveries, what everybody may see, set-up, which asks for a code of its
+#: own, and paths that are none, where a runner shall not take it for a refusal.
+_OPEN = ("/webhooks/", "/static", "/setup", RUNNER_PATH)
 #: Pages for everybody, that also say who is signed in.
 _OPEN_PAGES = frozenset({"/login", "/docs"})
 #: Pages that themselves leave out, or refuse, what a narrowed token does not cover. Every other is closed to one.

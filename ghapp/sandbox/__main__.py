@@ -30,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--private", action="store_true", help="make it a private one")
     made.add_argument("--from", dest="source", type=Path, help="a folder with its files (default: a sample)")
     made.add_argument("--user", default="ana", help="a person who may push to it")
+    made.add_argument("--owner", default="olga", help="owns its organization, and is signed in on the pages")
     made.add_argument("--webhook-url", help="where the App's webhooks go (can be set later)")
     return made
 
@@ -44,6 +45,8 @@ async def run(options: argparse.Namespace) -> None:
         gh.add_repository(options.repository, private=options.private, from_folder=options.source)
         gh.set_permission(options.repository, options.user, "write")
         owner = options.repository.partition("/")[0]
+        gh.add_organization(owner, [options.owner])
+        gh.world.browser = options.owner
         keys = gh.add_app(owner=owner, webhook_url=options.webhook_url)
         installation = gh.install(keys.id, [options.repository])
         about = {
@@ -58,6 +61,7 @@ async def run(options: argparse.Namespace) -> None:
             "installation_id": installation.id,
             "private_key_file": write_secret(folder / "app.pem", keys.private_key),
             "webhook_secret_file": write_secret(folder / "webhook-secret", keys.webhook_secret),
+            "owner": options.owner,
             "user": options.user,
             "user_token_file": write_secret(folder / "user-token", gh.personal_token(options.user)),
         }

@@ -1,8 +1,10 @@
 """People, organizations, teams, Apps, installations and tokens."""
 
+import json
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from importlib.resources import files
 from typing import Any
 
 from cryptography.hazmat.primitives import serialization
@@ -10,19 +12,12 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from . import render
 from .state import ROLES, Account, AccountType, App, Installation, Json, Repository, Token
-from .world import HEARD_WITH, World
+from .world import World
 
-# What Kedge asks for when it is installed, and what it needs for teams.
-KEDGE_PERMISSIONS = {
-    "metadata": "read",
-    "contents": "read",
-    "statuses": "read",
-    "checks": "read",
-    "deployments": "write",
-    "issues": "write",
-    "pull_requests": "write",
-    "members": "read",
-}
+_MANIFEST = json.loads((files("ghapp") / "manifests" / "github-app.json").read_text())
+# What set-up makes Kedge's App with: whatever runs in the sandbox has no more than that.
+KEDGE_PERMISSIONS: Mapping[str, str] = _MANIFEST["default_permissions"]
+KEDGE_EVENTS: tuple[str, ...] = tuple(_MANIFEST["default_events"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,10 +215,6 @@ def _tell(world: World, installation: Installation, event: str, body: Json) -> N
         "sender": render.account(world.links, installation.account),
     }
     world.hooks.enqueue(app, event, whole)
-
-
-def all_events() -> tuple[str, ...]:
-    return tuple(HEARD_WITH)
 
 
 def _private_pem(key: rsa.RSAPrivateKey) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from . import accounts, checks, code, deployments
-from .accounts import KEDGE_PERMISSIONS, AppKeys
+from .accounts import KEDGE_EVENTS, KEDGE_PERMISSIONS, AppKeys
 from .box_pulls import Conversations
 from .faults import Faults
 from .replies import Recorded
@@ -71,19 +71,19 @@ class Box(Conversations):
         slug: str = "kedge",
         owner: str = "acme",
         permissions: Mapping[str, str] = KEDGE_PERMISSIONS,
-        events: Iterable[str] | None = None,
+        events: Iterable[str] = KEDGE_EVENTS,
         webhook_url: str | None = None,
         webhook_secret: str | None = None,
         callback_urls: Iterable[str] = (),
     ) -> AppKeys:
-        """A GitHub App, by default one as Kedge needs it; `events` None means all there are. A random
-        secret is made where none is given. `callback_urls` are where people are sent back to from sign-in."""
+        """A GitHub App, by default one as set-up makes it. A random secret is made where none is given.
+        `callback_urls` are where people are sent back to from sign-in."""
         return accounts.add_app(
             self.world,
             slug=slug,
             owner=owner,
             permissions=permissions,
-            events=accounts.all_events() if events is None else events,
+            events=events,
             webhook_url=webhook_url,
             webhook_secret=webhook_secret,
             callback_urls=callback_urls,

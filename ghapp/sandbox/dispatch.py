@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from . import rest_app, rest_checks, rest_deployments, rest_pulls, rest_repos, rest_user
+from . import manifests, rest_app, rest_checks, rest_deployments, rest_pulls, rest_repos, rest_user
 from .actors import Actor, authenticate, require
 from .faults import Answer, Drop, Fault, Faults, Stale, Wait
 from .render import Links
@@ -19,6 +19,7 @@ from .world import World
 
 # The more special paths first: a ref may contain slashes.
 ROUTES: list[Route] = [
+    *manifests.ROUTES,
     *rest_app.ROUTES,
     *rest_user.ROUTES,
     *rest_checks.ROUTES,

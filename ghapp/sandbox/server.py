@@ -16,7 +16,7 @@ from typing import Self
 
 from aiohttp import web
 
-from . import control, dispatch, git_http, oauth
+from . import control, dispatch, git_http, oauth, pages
 from .box import Box
 from .faults import Fault
 from .world import now
@@ -90,6 +90,8 @@ class Sandbox(Box):
             path = request.path
         elif request.path.startswith(oauth.PATH):
             work, path = self._oauth, request.path
+        elif pages.PATH.fullmatch(request.path):
+            work, path = self._page, request.path
         elif self._enterprise and not request.path.startswith(f"{dispatch.ENTERPRISE}/"):
             return web.Response(status=404, text="Not Found")
         else:
@@ -102,6 +104,9 @@ class Sandbox(Box):
 
     async def _oauth(self, request: web.Request, fault: Fault | None) -> web.StreamResponse:
         return await oauth.serve(request, self.world)
+
+    async def _page(self, request: web.Request, fault: Fault | None) -> web.StreamResponse:
+        return await pages.serve(request, self.world)
 
     async def _rest(self, request: web.Request, fault: Fault | None) -> web.StreamResponse:
         path = request.path.removeprefix(dispatch.ENTERPRISE) or "/"

@@ -57,6 +57,20 @@ class App:
     created_at: int = 0
     client_secret: str = field(default="", repr=False)
     callback_urls: tuple[str, ...] = ()
+    name: str = ""
+    description: str = ""
+    external_url: str = ""
+    setup_url: str | None = None
+    public: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestCode:
+    """Good for the credentials of an App that a manifest made, once and until ``ends_at``."""
+
+    app_id: int
+    private_key: str = field(repr=False)
+    ends_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +226,7 @@ class State:
     owners: dict[str, set[str]] = field(default_factory=dict)  # organization → logins
     teams: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)  # (org, slug) → login → role
     apps: dict[int, App] = field(default_factory=dict)
+    manifest_codes: dict[str, ManifestCode] = field(default_factory=dict)
     installations: dict[int, Installation] = field(default_factory=dict)
     tokens: dict[str, Token] = field(default_factory=dict)
     codes: dict[str, Code] = field(default_factory=dict)

@@ -43,6 +43,8 @@ class World:
     clock: Callable[[], int]
     talk: Talk = field(default_factory=Talk)
     url: str = "http://127.0.0.1"
+    browser: str = "olga"  # who is signed in on the pages
+    public_internet: bool = False  # as github.com, which calls no private address
     token_lifetime_s: float = 3600.0
     rate_limit: int = 5000
     used: dict[str, tuple[int, int]] = field(default_factory=dict)  # who → (requests, end of the hour)

@@ -16,6 +16,16 @@ class Delivery:
     body: bytes | None
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A delivery without its body. ``problem`` says why it failed or does not count."""
+
+    event: str
+    received_at: int
+    state: str
+    problem: str | None
+
+
 def _delivery(row: Row) -> Delivery:
     return Delivery(row["id"], row["guid"], row["event"], row["received_at"], row["attempts"], row["body"])
 
@@ -66,6 +76,17 @@ async def oldest_due(tx: Tx, now: int) -> int | None:
         "SELECT MIN(+received_at) AS at FROM deliveries WHERE state = 'waiting' AND next_at <= :now", now=now
     )
     return row["at"] if row else None
+
+
+async def about_setup(tx: Tx, since: int) -> list[Heard]:
+    """What GitHub told of the App itself from then on: the oldest 100, in order."""
+    rows = await tx.all(
+        """SELECT event, received_at, state, problem FROM deliveries
+           WHERE event IN ('ping', 'installation', 'installation_repositories') AND received_at >= :since
+           ORDER BY received_at LIMIT 100""",
+        since=since,
+    )
+    return [Heard(**row) for row in rows]
 
 
 async def end(tx: Tx, delivery_id: int, state: str, problem: str | None = None) -> None:

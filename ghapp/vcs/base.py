@@ -185,6 +185,14 @@ class AppClient(Protocol):
         """Base URL that a runner uses, given with each job."""
         ...
 
+    async def owner(self) -> str | None:
+        """The account that Kedge's own standing belongs to, whose events count; None where that is no account."""
+        ...
+
+    async def installed(self) -> list[Repository]:
+        """Every repository that Kedge may use now."""
+        ...
+
     async def find_repository(self, name: str) -> list[Repository]:
         """Installed repositories of that name: ``owner/name`` gives one or none, ``name`` every match."""
         ...

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from ghapp.core.values import Repository
-from ghapp.vcs.base import Forbidden, NotFound, Refused, RepositoryClient, RepoToken
+from ghapp.vcs.base import Forbidden, NotFound, RateLimited, Refused, RepositoryClient, RepoToken, Unavailable
 from ghapp.vcs.github import GitHubRepository
 from ghapp.vcs.github_record import GitHubRecord
 from ghapp.vcs.github_shapes import Id, Moment, RepositoryShape, moment, repository_of
@@ -61,6 +61,12 @@ class _Minted(msgspec.Struct, kw_only=True):
 
 class _AppShape(msgspec.Struct, kw_only=True):
     slug: str
+    owner: _Account | None = None
+
+
+class _DeliveryShape(msgspec.Struct, kw_only=True):
+    id: Id
+    event: str
 
 
 def _now_ms() -> int:
@@ -98,6 +104,7 @@ class GitHubApp:
             lambda _list, now: now + _LISTING_MS, clock=clock
         )
         self._app: Remembered[None, _AppShape] = Remembered(lambda _app, now: now + _APP_MS, clock=clock)
+        self._owner: str | None = None
         self._as_app = Authorized(self._transport, self._jwt, kind="jwt", rejected=self._jwt_rejected)
         self._deliveries = GitHubRecord(self._as_app, self._client, lambda: self._transport.ahead_ms, clock)
 
@@ -119,11 +126,39 @@ class GitHubApp:
 
     async def slug(self) -> str:
         """The App's name in URLs; its bot is called ``slug[bot]``."""
-        return (await self._app.get(None, lambda: self._as_app.item("/app", _AppShape))).slug
+        return (await self._about()).slug
 
     async def login(self) -> str:
         """https://docs.github.com/en/apps/using-github-apps/about-using-github-apps: an App acts as its bot."""
         return f"{await self.slug()}[bot]"
+
+    async def owner(self) -> str | None:
+        """Once known it stays known, also while GitHub cannot be asked again."""
+        try:
+            account = (await self._about()).owner
+        except (Unavailable, RateLimited):
+            if self._owner is None:
+                raise
+            return self._owner
+        self._owner = account.login if account else None
+        return self._owner
+
+    async def _about(self) -> _AppShape:
+        return await self._app.get(None, lambda: self._as_app.item("/app", _AppShape))
+
+    async def installed(self) -> list[Repository]:
+        """Every repository that the App is installed on and may use, as it is now."""
+        return await self._list_all()
+
+    async def send_ping_again(self) -> None:
+        """Have GitHub repeat the newest ping: the first one is sent before anybody can know the webhook secret.
+
+        https://docs.github.com/en/rest/apps/webhooks#redeliver-a-delivery-for-an-app-webhook
+        """
+        newest = await self._as_app.items("/app/hook/deliveries?per_page=100", _DeliveryShape)
+        ping = next((one for one in newest if one.event == "ping"), None)
+        if ping:
+            await self._as_app.post("/app/hook/deliveries/{id}/attempts", {}, dict[str, object], id=str(ping.id))
 
     async def find_repository(self, name: str) -> list[Repository]:
         if "/" not in name:

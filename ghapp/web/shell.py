@@ -31,7 +31,7 @@ _HEADERS = {
     "Cache-Control": "private, no-store",
 }
 #: Their callers are programs and get the one error shape, or plain text.
-_NO_PAGES = ("/api/", "/webhooks/", "/healthz", "/readyz", "/metrics")
+NO_PAGES = ("/api/", "/webhooks/", "/healthz", "/readyz", "/metrics")
 _CODE = re.compile(r"`+([^`]+)`+")
 
 
@@ -45,7 +45,7 @@ async def secure(request: web.Request, response: web.StreamResponse) -> None:
 @web.middleware
 async def refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
     """A refusal of a page is a page, with the sentence that says why."""
-    if request.path.startswith(_NO_PAGES):
+    if request.path.startswith(NO_PAGES):
         return await handler(request)
     try:
         return await handler(request)

@@ -60,6 +60,12 @@ class Provider:
     async def login(self) -> str:
         return "kedge[bot]"
 
+    async def owner(self) -> str | None:
+        return "acme"
+
+    async def installed(self) -> list[Repository]:
+        raise NotImplementedError
+
     async def find_repository(self, name: str) -> list[Repository]:
         raise NotImplementedError
 

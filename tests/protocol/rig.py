@@ -74,6 +74,12 @@ class MemoryProvider:
     own_checks: tuple[str, ...] = ("status/kedge", "run/99/")
     api_url: str = "https://api.github.test"
 
+    async def owner(self) -> str | None:
+        return "acme"
+
+    async def installed(self) -> list[Repository]:
+        raise NotImplementedError
+
     async def find_repository(self, name: str) -> list[Repository]:
         return [one for one in self.repositories if name in {one.full_name, one.full_name.partition("/")[2]}]
 

@@ -8,6 +8,7 @@ import pytest
 from ghapp import config
 from ghapp.core.settings import Setting, markdown_table
 from ghapp.core.states import COLUMNS, TABLE
+from ghapp.vcs import github_manifest
 from runner import config as runner_config
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +34,10 @@ def test_architecture_shows_the_state_table() -> None:
 @pytest.mark.parametrize(("name", "settings"), [("app", config.SETTINGS), ("runner", runner_config.SETTINGS)])
 def test_readme_lists_every_setting(name: str, settings: tuple[Setting, ...]) -> None:
     assert between((ROOT / "README.md").read_text(), f"{name}-settings") == markdown_table(settings).strip()
+
+
+def test_readme_says_what_each_permission_is_for() -> None:
+    assert between((ROOT / "README.md").read_text(), "permissions") == github_manifest.permission_table().strip()
 
 
 def test_readme_names_no_file_that_is_not_there() -> None:

@@ -20,10 +20,13 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from ghapp import config
+from ghapp import config, credentials
+from ghapp.__main__ import main
 from ghapp.apps import parse
 from ghapp.config import Settings
+from ghapp.config_github import GitHubHost
 from ghapp.core.settings import Environment, Network, Setting, SettingsError, help_text, in_clear, markdown_table
+from ghapp.credentials import Credentials
 from runner import config as runner_config
 
 ADMIN, RUNNER = "admin-token-of-24-chars-or-more", "runner-token-of-24-chars-or-more"
@@ -407,6 +410,83 @@ def test_people_can_sign_in_with_both_halves_of_the_client_or_not_at_all(environ
         assert sole_problem(environ, **there).startswith(f"{name} is not set, but {next(iter(there))} is;")
     said = sole_problem(environ, **{**client, "GITHUB_CLIENT_SECRET": "hidden secret"})
     assert said.startswith("GITHUB_CLIENT_SECRET") and "hidden" not in said
+
+
+# What set-up kept
+
+
+@pytest.fixture
+def kept(environ: dict[str, str]) -> Credentials:
+    """An App that set-up made; the environment names none."""
+    for name in ("GITHUB_APP_ID", "GITHUB_PRIVATE_KEY", "GITHUB_WEBHOOK_SECRET"):
+        del environ[name]
+    made = Credentials(
+        app_id=815,
+        slug="kedge-acme",
+        owner="acme",
+        page="https://github.com/apps/kedge-acme",
+        api_url="https://api.github.com",
+        private_key=pem(),
+        webhook_secret="kept-secret",
+        client_id="Iv1",
+        client_secret="client-secret",
+        created_at=1,
+    )
+    credentials.write(Path(environ["KEDGE_DATA"]) / credentials.FILE, made)
+    return made
+
+
+def test_what_set_up_kept_is_used(environ: dict[str, str], kept: Credentials) -> None:
+    settings = config.load(environ)
+    assert settings.github
+    assert (settings.github.app_id, settings.github.webhook_secrets) == (815, ("kept-secret",))
+    assert settings.github.web_url == "https://github.com"
+    assert settings.github.page == kept.page
+    assert "secret" not in repr(kept) + repr(settings.github)
+    assert "PRIVATE" not in repr(kept) + repr(settings.github)
+
+
+def test_the_environment_goes_before_what_set_up_kept(environ: dict[str, str], kept: Credentials) -> None:
+    own = {"GITHUB_APP_ID": "4711", "GITHUB_PRIVATE_KEY": pem(), "GITHUB_WEBHOOK_SECRET": "own"}
+    settings = config.load({**environ, **own})
+    assert settings.github
+    assert (settings.github.app_id, settings.github.page) == (4711, None)
+    assert len(problems({**environ, "GITHUB_APP_ID": "4711"})) == 2, "nothing is mixed"
+
+
+def test_an_app_of_another_host_is_not_used(environ: dict[str, str], kept: Credentials) -> None:
+    assert "unset it" in sole_problem(environ, GITHUB_API_URL="https://ghe.test/api/v3")
+
+
+@pytest.mark.parametrize(("mode", "text", "said"), [(0o644, None, "chmod 600"), (0o600, "{", "run kedge setup again")])
+def test_kept_credentials_that_cannot_be_used(
+    environ: dict[str, str], kept: Credentials, mode: int, text: str | None, said: str
+) -> None:
+    path = Path(environ["KEDGE_DATA"]) / credentials.FILE
+    if text:
+        path.write_text(text)
+    path.chmod(mode)
+    found = problems(environ)
+    assert said in found[0]
+
+
+def test_set_up_makes_no_second_app(environ: dict[str, str], kept: Credentials) -> None:
+    with pytest.raises(SettingsError, match="the App kedge-acme in"):
+        config.load(environ, setup=True)
+    (Path(environ["KEDGE_DATA"]) / credentials.FILE).unlink()
+    assert config.load(environ, setup=True).setup == GitHubHost("https://api.github.com", "https://github.com")
+    with pytest.raises(SettingsError, match="remove GITHUB_APP_ID"):
+        config.load({**environ, "GITHUB_APP_ID": "1"}, setup=True)
+
+
+def test_set_up_needs_an_address_that_github_reaches(
+    environ: dict[str, str], kept: Credentials, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (Path(environ["KEDGE_DATA"]) / credentials.FILE).unlink()
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert main(["setup"]) == 2
+    assert "GitHub cannot call http://127.0.0.1:8000" in capsys.readouterr().err
 
 
 def test_half_an_app_of_github_is_a_problem_even_where_none_is_needed(foreign: dict[str, str]) -> None:

@@ -1,0 +1,19 @@
+"""The GitHub App's credentials, sealed, where no disk lasts that a file could be kept on."""
+
+from ghapp.store.base import Tx
+
+
+async def keep(tx: Tx, provider: str, sealed: bytes, now: int) -> None:
+    """One set for each provider; a new one takes the place of the former."""
+    await tx.run(
+        """INSERT INTO credentials (provider, sealed, kept_at) VALUES (:provider, :sealed, :now)
+           ON CONFLICT (provider) DO UPDATE SET sealed = excluded.sealed, kept_at = excluded.kept_at""",
+        provider=provider,
+        sealed=sealed,
+        now=now,
+    )
+
+
+async def kept(tx: Tx, provider: str) -> bytes | None:
+    row = await tx.one("SELECT sealed FROM credentials WHERE provider = :provider", provider=provider)
+    return bytes(row["sealed"]) if row else None
