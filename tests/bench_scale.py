@@ -116,7 +116,7 @@ def reads(scale: Scale) -> dict[str, Read]:
         "history, user and state": page(user="rare", state=State.REJECTED),
         "history with a line": lambda tx, ctx: seeing.history(tx, ctx, last, Filter(environment="e9")),
         "one deploy": one,
-        "queue": lambda tx, ctx: seeing.line(tx, ctx, scale.count),
+        "queue": lambda tx, ctx: seeing.line(tx, ctx, scale.count, 100),
         "audit": audit(),
         "audit, app": audit(app="a0"),
         "audit, kind": audit(kind="locked"),

@@ -45,9 +45,9 @@ class QueuePage(msgspec.Struct, frozen=True):
 
 async def get_queue(request: web.Request, given: QueueParams) -> web.Response:
     ctx, reader, app = request.app[CONTEXT], request[READER], request.match_info["app"]
-    found = await ctx.stores.main.read(lambda tx: queueing.queue(tx, ctx, app, given.env, reader))
     start = parameters.below(given.cursor) or 0
     stop = start + given.limit
+    found = await ctx.stores.main.read(lambda tx: queueing.queue(tx, ctx, app, stop + 1, given.env, reader))
     items = [_queued(ctx.url, one) for one in islice(found, start, stop)]
     return json_response(QueuePage(items, parameters.as_cursor(stop) if stop < len(found) else None))
 

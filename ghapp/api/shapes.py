@@ -114,7 +114,8 @@ class DeployWithEvents(Deploy, frozen=True, kw_only=True):
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """``live`` is the deploy that brought what is live, ``live_since`` when it did. ``running`` is the deploy that is
-    claimed or running; ``queue`` is in order. ``default_ref`` is deployed where none is named; null: the repository's
+    claimed or running. ``queue`` is the front of the line, in order; ``waiting`` is how many there are in it, and
+    ``/api/0/{app}/queue`` lists them all. ``default_ref`` is deployed where none is named; null: the repository's
     default branch."""
 
     name: str
@@ -124,6 +125,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     live_since: str | None
     running: Deploy | None
     queue: list[Deploy]
+    waiting: int
     locks: list[Lock]
     rolled_back: RolledBack | None
 
@@ -233,6 +235,7 @@ def environment(base_url: str, seen: SeenEnvironment) -> Environment:
         live_since=rfc3339(seen.live.ended_at) if seen.live else None,
         running=deploy(base_url, Seen(seen.active)) if seen.active else None,
         queue=[deploy(base_url, one) for one in seen.queue],
+        waiting=seen.waiting,
         locks=[lock(one) for one in seen.locks],
         rolled_back=rolled_back(seen.rolled_back) if seen.rolled_back else None,
     )

@@ -65,14 +65,15 @@ class RolledBack(msgspec.Struct, frozen=True):
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
-    """``running`` is what is claimed or running; ``queue`` is in order. ``rolled_back``: automatic ones
-    wait."""
+    """``running`` is what is claimed or running; ``queue`` is the front of the line, in order, and
+    ``waiting`` how many are in it. ``rolled_back``: automatic ones wait."""
 
     name: str
     aliases: tuple[str, ...] = ()
     live: Deploy | None = None
     running: Deploy | None = None
     queue: tuple[Deploy, ...] = ()
+    waiting: int = 0
     locks: tuple[Lock, ...] = ()
     rolled_back: RolledBack | None = None
 

@@ -192,4 +192,4 @@ def _waiting(environment: Environment) -> Text:
         return Text("–", style="dim")
     first = environment.queue[0]
     why = first.blockers[0].message if first.blockers else ""
-    return Text.assemble((f"{len(environment.queue)}", "blue"), f"  #{first.number}: {why}" if why else "")
+    return Text.assemble((f"{environment.waiting}", "blue"), f"  #{first.number}: {why}" if why else "")

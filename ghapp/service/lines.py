@@ -125,9 +125,11 @@ def held(deploy: Deploy) -> forcing.Held:
     )
 
 
-async def places_in(tx: Tx, ctx: Context, environment_id: int, *, counted: bool = False) -> list[Placed]:
-    """The whole line of an environment. ``counted`` as in `arranged`."""
-    waiting = await stored.line(tx, environment_id)
+async def places_in(
+    tx: Tx, ctx: Context, environment_id: int, most: int | None = None, *, counted: bool = False
+) -> list[Placed]:
+    """The line of an environment, whole or the first of it. ``counted`` as in `arranged`."""
+    waiting = await stored.line(tx, environment_id, most)
     return arranged(waiting, await _around(tx, ctx, environment_id), ctx.now(), counted=counted) if waiting else []
 
 

@@ -21,20 +21,22 @@ class InLine:
 
 
 async def queue(
-    tx: Tx, ctx: Context, app: str, environment: str | None = None, reader: Actor = EVERYBODY
+    tx: Tx, ctx: Context, app: str, most: int, environment: str | None = None, reader: Actor = EVERYBODY
 ) -> list[InLine]:
     """For each environment of the app that the reader sees, or the one that is named, what is active there and the
-    line in order. Raises Problem ``not_found`` with the nearest names, ``forbidden``."""
-    found = []
+    line in order; of all of it the first ``most`` or some more. Nothing behind them is read: what one waits for, and
+    when its turn is, hangs on those before it. Raises Problem ``not_found`` with the nearest names, ``forbidden``."""
+    found: list[InLine] = []
     row = await seeing.known_app(tx, ctx, app)
     for one in await seeing.environments_of(tx, ctx, row.name, environment, reader):
-        found += await _queue(tx, ctx, one.id)
+        if len(found) < most:
+            found += await _queue(tx, ctx, one.id, most - len(found))
     return found
 
 
-async def _queue(tx: Tx, ctx: Context, environment_id: int) -> list[InLine]:
+async def _queue(tx: Tx, ctx: Context, environment_id: int, most: int) -> list[InLine]:
     active = await deploys.active(tx, environment_id)
-    line = await seeing.line(tx, ctx, environment_id)
+    line = await seeing.line(tx, ctx, environment_id, most)
     tasks = {one.deploy.task for one in line} | ({active.task} if active else set())
     took = {task: await durations.newest(tx, environment_id, task, estimates.SAMPLE) for task in tasks}
     running = estimates.Active(active.task, active.started_at, active.lost_since is not None) if active else None

@@ -30,8 +30,9 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class SeenEnvironment:
-    """``active`` is what is claimed or running there. ``locks`` are all that hold it, wider ones too. ``default_ref``
-    is deployed where none is named; None: the repository's default branch."""
+    """``active`` is what is claimed or running there. ``queue`` is the front of the line (`lines.FRONT`), in which
+    ``waiting`` deploys wait. ``locks`` are all that hold it, wider ones too. ``default_ref`` is deployed where none is
+    named; None: the repository's default branch."""
 
     name: str
     aliases: tuple[str, ...] = ()
@@ -39,6 +40,7 @@ class SeenEnvironment:
     live: Deploy | None = None
     active: Deploy | None = None
     queue: tuple[Seen, ...] = ()
+    waiting: int = 0
     locks: tuple[Lock, ...] = ()
     rolled_back: RolledBack | None = None
 
@@ -73,6 +75,7 @@ class _Found:
     live: Mapping[int, Deploy]
     active: Mapping[int, Deploy]
     queues: Mapping[int, list[Seen]]
+    lengths: Mapping[int, int]
     locks: list[Lock]
     rolled_back: Mapping[int, RolledBack]
 
@@ -196,7 +199,8 @@ async def _find(tx: Tx, ctx: Context, environments: list[Environment]) -> _Found
     rolled_back = await releases.all_rolled_back(tx)
     runners = await places.runners(tx)
     waiting: dict[int, list[Deploy]] = {}
-    for deploy in await stored.lines(tx, ids):
+    lengths = await stored.lengths(tx, ids)
+    for deploy in await stored.fronts(tx, list(lengths), lines.FRONT):
         waiting.setdefault(deploy.environment_id, []).append(deploy)
     queues = {}
     for one in environments:
@@ -204,7 +208,7 @@ async def _find(tx: Tx, ctx: Context, environments: list[Environment]) -> _Found
             holding = [lock for lock in held_by if _holds(lock, one)]
             around = lines.Around(active.get(one.id), holding, rolled_back.get(one.id), runners)
             queues[one.id] = [_seen(*placed) for placed in lines.arranged(line, around, ctx.now(), counted=True)]
-    return _Found(environments, await deploys.live_in(tx, ids), active, queues, held_by, rolled_back)
+    return _Found(environments, await deploys.live_in(tx, ids), active, queues, lengths, held_by, rolled_back)
 
 
 def _holds(lock: Lock, environment: Environment) -> bool:
@@ -242,6 +246,7 @@ def _environment(
         live=found.live.get(row.id),
         active=found.active.get(row.id),
         queue=tuple(found.queues.get(row.id, ())),
+        waiting=found.lengths.get(row.id, 0),
         locks=tuple(lock for lock in found.locks if _holds(lock, row)),
         rolled_back=found.rolled_back.get(row.id),
     )
@@ -253,9 +258,9 @@ def _seen(deploy: Deploy, place: Place) -> Seen:
     return Seen(replace(deploy, blockers=place.blockers), place.position)
 
 
-async def line(tx: Tx, ctx: Context, environment_id: int) -> list[Seen]:
-    """The line of an environment in order."""
-    return [_seen(*placed) for placed in await lines.places_in(tx, ctx, environment_id, counted=True)]
+async def line(tx: Tx, ctx: Context, environment_id: int, most: int) -> list[Seen]:
+    """The first of the line of an environment, in order."""
+    return [_seen(*placed) for placed in await lines.places_in(tx, ctx, environment_id, most, counted=True)]
 
 
 async def front(tx: Tx, ctx: Context, environment_id: int) -> list[Seen]:

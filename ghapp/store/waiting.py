@@ -10,6 +10,8 @@ from ghapp.store.deploys import SELECT, Deploy, from_row
 
 #: As `core.line.order` and the indexes have it; a deploy that the provider does not know comes after those it does.
 _ORDER = "(d.front_at IS NULL), COALESCE(d.front_at, d.asked_at), COALESCE(d.deployment_id, 4611686018427387904), d.id"
+#: SQLite joins at most 500 SELECTs: https://www.sqlite.org/limits.html#max_compound_select
+_TERMS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +48,29 @@ async def line(tx: Tx, environment_id: int, most: int | None = None) -> list[Dep
     return [from_row(row) for row in rows]
 
 
-async def lines(tx: Tx, environment_ids: Sequence[int]) -> list[Deploy]:
-    """The queued deploys of environments, in no order."""
-    rows = await tx.all(SELECT + "WHERE d.environment_id = ANY(:ids) AND d.state = 'queued'", ids=list(environment_ids))
-    return [from_row(row) for row in rows]
+async def fronts(tx: Tx, environment_ids: Sequence[int], most: int) -> list[Deploy]:
+    """The first queued deploys of each environment, in no order."""
+    found = []
+    for start in range(0, len(environment_ids), _TERMS):
+        some = environment_ids[start : start + _TERMS]
+        each = " UNION ALL ".join(
+            f"""SELECT * FROM (SELECT d.id FROM deploys d WHERE d.environment_id = :e{place} AND d.state = 'queued'
+                ORDER BY {_ORDER} LIMIT :most) AS e{place}"""
+            for place in range(len(some))
+        )
+        given = {f"e{place}": one for place, one in enumerate(some)}
+        found += await tx.all(f"{SELECT} WHERE d.id IN ({each})", most=most, **given)
+    return [from_row(row) for row in found]
+
+
+async def lengths(tx: Tx, environment_ids: Sequence[int]) -> dict[int, int]:
+    """How many wait, in the environments in which anything does."""
+    rows = await tx.all(
+        """SELECT environment_id, COUNT(*) AS length FROM deploys
+           WHERE environment_id = ANY(:ids) AND state = 'queued' GROUP BY environment_id""",
+        ids=list(environment_ids),
+    )
+    return {row["environment_id"]: row["length"] for row in rows}
 
 
 async def positions(tx: Tx, environment_id: int, deploy_ids: Sequence[int]) -> dict[int, int]:

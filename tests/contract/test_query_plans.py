@@ -73,6 +73,7 @@ VALUES: dict[str, Any] = {
     "label": "x",
     "limit": 50,
     "lock": Lock("ana", "why", NOW, None, "a1", "e0"),
+    "most": 30,
     "name": "a1",
     "names": ["a1"],
     "next_at": NOW,

@@ -8,6 +8,7 @@ import pytest
 from ghapp.core.values import Blocker, BlockerKind, Lock
 from ghapp.service import acting
 from ghapp.service.context import Apps
+from ghapp.service.lines import FRONT
 from ghapp.store import inbox, places, reconciled
 from ghapp.store.stores import Stores
 from tests.integration.kedge_world import ADMIN_TOKEN, BEARER, NOON, World, world
@@ -164,6 +165,21 @@ async def test_apps_show_what_is_live_what_runs_what_waits_and_locks(kedge: Worl
     assert [environment["name"] for environment in blog["environments"]] == ["production"]
     assert blog["environments"][0]["locks"] == [] and blog["repository"] is None
     assert await get(kedge, "/shop") == shop
+
+
+async def test_of_a_long_line_the_front_is_shown_and_how_many_wait(kedge: World) -> None:
+    for _ in range(FRONT + 2):
+        await kedge.ask()
+    production = (await get(kedge, "/shop"))["environments"][1]
+    assert [one["position"] for one in production["queue"]] == list(range(1, FRONT + 1))
+    assert production["waiting"] == FRONT + 2
+    assert (await get(kedge, "/apps"))["items"][0]["environments"][1]["waiting"] == FRONT + 2
+    async with kedge.client.get("/", headers=BEARER) as answer:
+        assert "and 2 more" in await answer.text()
+    listed = await get(kedge, f"/shop/queue?limit={FRONT + 1}")
+    rest = await get(kedge, f"/shop/queue?limit={FRONT + 1}&cursor={listed['next']}")
+    assert [one["position"] for one in [*listed["items"], *rest["items"]]] == list(range(1, FRONT + 3))
+    assert rest["next"] is None
 
 
 async def test_a_broken_config_is_told_where_apps_are_shown(kedge: World) -> None:
