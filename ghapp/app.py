@@ -21,7 +21,7 @@ from ghapp.config import Settings, read_apps, unmet
 from ghapp.config_github import kept_settings
 from ghapp.credentials import PURPOSE, Credentials, opened, sealed, write
 from ghapp.sealing import sealer
-from ghapp.service import outgoing, reconciling, reload, setting_up, sweeping, tokens
+from ghapp.service import discovering, outgoing, reconciling, reload, setting_up, sweeping, tokens
 from ghapp.service.context import Context, system_clock
 from ghapp.store import credentials as stored
 from ghapp.store.base import StoreError
@@ -76,6 +76,7 @@ async def _context(settings: Settings, app: web.Application) -> AsyncIterator[No
             providers=providers(settings, session),
             sign_ins=sign_ins(settings, session),
             url=settings.url,
+            accounts=settings.accounts,
             lease_key=hashlib.sha256(b"lease:" + settings.secret_keys[-1].encode()).digest(),
         )
         app[CONTEXT] = ctx
@@ -98,12 +99,15 @@ async def _context(settings: Settings, app: web.Application) -> AsyncIterator[No
 def _workers(settings: Settings, ctx: Context) -> list[tuple[str, Coroutine[None, None, None]]]:
     if settings.setup and not settings.github:
         return []
-    every_s = reconciling.ALONE_S if settings.inbound == "none" else reconciling.BESIDE_S
+    alone = settings.inbound == "none"
+    every_s = reconciling.ALONE_S if alone else reconciling.BESIDE_S
+    list_ms = discovering.ALONE_MS if alone else discovering.BESIDE_MS
     workers: list[tuple[str, Coroutine[None, None, None]]] = [
         ("inbox", work.work_forever(ctx, github_events.parse)),
         ("reconciler", reconciling.reconcile_forever(ctx, every_s)),
         ("outbox", outgoing.deliver_forever(ctx)),
         ("sweep", sweeping.sweep_forever(ctx)),
+        ("own configs", discovering.look_forever(ctx, list_ms)),
         ("config", reload.watch_forever(ctx, partial(read_apps, settings), partial(unmet, settings))),
     ]
     app = ctx.providers.get("github")

@@ -42,14 +42,23 @@ class Parsed:
     warnings: tuple[Problem, ...]
 
 
-def parse(text: str) -> Parsed:
-    """Read a whole config (YAML or JSON). Raises nothing: everything wrong is among ``problems``, all at once."""
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The repository whose own file a text is: it may define nothing for another one, nor by another provider."""
+
+    provider: str
+    full_name: str
+
+
+def parse(text: str, home: Home | None = None) -> Parsed:
+    """Read a whole config (YAML or JSON): the operator's, or that of the repository ``home``. Raises nothing:
+    everything wrong is among ``problems``, all at once."""
     findings = Findings()
     root = read(text, findings)
     places: dict[tuple[str, str, str], tuple[str, int]] = {}
     apps: tuple[AppConfig, ...] = ()
     if isinstance(root, Table):
-        apps = tuple(_App(key, node, findings, places).config() for key, node in root.items.items())
+        apps = tuple(_App(key, node, findings, places, home).config() for key, node in root.items.items())
     elif root and root.kind != "nothing":
         findings.wrong(root, f"must be a mapping from app names to their config, not {root.kind}")
     problems = [*findings.problems, *cross_check(apps, places)]
@@ -70,6 +79,7 @@ class _App:
     node: Node
     findings: Findings
     places: dict[tuple[str, str, str], tuple[str, int]]
+    home: Home | None
 
     def config(self) -> AppConfig:
         items = items_of(self.node, self.findings)
@@ -96,8 +106,11 @@ class _App:
         return name
 
     def _via(self, node: Node | None) -> str:
-        via = (text(node, self.findings) if node else None) or "github"
-        if node and via not in PROVIDERS and not _PROVIDER_CLASS.fullmatch(via):
+        own = self.home.provider if self.home else None
+        via = (text(node, self.findings) if node else None) or own or "github"
+        if node and own and via != own:
+            self.findings.wrong(node, f"a repository's own file defines apps via {own} only; leave `via` out")
+        elif node and via not in PROVIDERS and not _PROVIDER_CLASS.fullmatch(via):
             known = ", ".join(PROVIDERS)
             message = f"“{segment(via)}” is no provider; known: {known}, or your own as package.module:Class"
             self.findings.wrong(node, message)
@@ -110,6 +123,9 @@ class _App:
             self.findings.wrong(node, "must be owner/name, such as getsentry/sentry")
         if node and own and repository and repository != own:
             self.findings.wrong(node, f"the key already says {segment(own)}; leave one of the two")
+        if self.home and repository and repository.casefold() != self.home.full_name.casefold():
+            message = f"this file defines apps of {self.home.full_name} only; leave the other repository out"
+            self.findings.wrong(node or self.node, message)
         return repository
 
     def _environments(self, node: Node | None) -> list[tuple[str, Node]]:

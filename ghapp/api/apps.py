@@ -7,13 +7,22 @@ from ghapp.api.common import CONTEXT, READER, json_response
 from ghapp.api.params import NoParams
 from ghapp.api.routing import Route
 from ghapp.service import seeing
+from ghapp.service.seeing import SeenApp
+from ghapp.store.base import Tx
+from ghapp.store.own_configs import OwnConfig
 
 
 async def list_apps(request: web.Request, _: NoParams) -> web.Response:
     ctx = request.app[CONTEXT]
-    found = await ctx.stores.main.read(lambda tx: seeing.apps(tx, ctx, request[READER]))
-    problem = seeing.config_problem(ctx, request[READER])
-    return json_response(shapes.AppPage([shapes.app(ctx.url, one, problem) for one in found], None, problem))
+    reader = request[READER]
+
+    async def work(tx: Tx) -> tuple[list[SeenApp], list[OwnConfig]]:
+        return await seeing.apps(tx, ctx, reader), await seeing.troubled(tx, reader)
+
+    found, troubled = await ctx.stores.main.read(work)
+    problem = seeing.config_problem(ctx, reader)
+    items = [shapes.app(ctx.url, one, problem) for one in found]
+    return json_response(shapes.AppPage(items, None, problem, [shapes.config_problem(one) for one in troubled]))
 
 
 async def get_app(request: web.Request, _: NoParams) -> web.Response:

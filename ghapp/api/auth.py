@@ -208,7 +208,8 @@ def _check_token(request: web.Request, route: Route[Any] | None) -> None:
     app = request.match_info.get("app")
     covered = app is None or actor.apps is None or app in actor.apps
     if reads and actor.narrowed and request.match_info.http_exception is None:
-        covered = covered and (route.narrowed if route else _canonical(request) in _NARROWED)
+        within = route.narrowed if route else _canonical(request) in _NARROWED
+        covered = covered and (within or (app is not None and actor.environments is None))
     if not covered and app is not None and actor.unasked:
         raise Problem("provider", sentences.unasked(app), hint="Try again in a minute.")
     if not covered:

@@ -1,14 +1,16 @@
 """What a browser keeps for Kedge and may neither read nor change: values, encrypted and dated."""
 
+import base64
 import hashlib
 from functools import lru_cache
 from typing import TypeVar
 
 import msgspec
-from cryptography.fernet import InvalidToken, MultiFernet
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ghapp.config import Settings
-from ghapp.sealing import sealer
 
 T = TypeVar("T")
 
@@ -35,6 +37,11 @@ def unseal(settings: Settings, purpose: str, text: str, kind: type[T], *, within
 
 @lru_cache(16)
 def _keys(secret_keys: tuple[str, ...], admin_token: str, purpose: str) -> MultiFernet:
-    """Another admin token ends all that came from the old one."""
-    of_token = hashlib.sha256(admin_token.encode(errors="surrogateescape")).hexdigest()
-    return sealer(secret_keys, f"{purpose} {of_token}")
+    """The first secret key seals, all open: https://cryptography.io/en/latest/fernet/#cryptography.fernet.MultiFernet
+
+    Another admin token ends all that came from the old one.
+    """
+    of_token = hashlib.sha256(admin_token.encode(errors="surrogateescape")).digest()
+    info = f"kedge {purpose}".encode() + of_token
+    derived = [HKDF(SHA256(), 32, salt=None, info=info).derive(key.encode()) for key in secret_keys]
+    return MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in derived])

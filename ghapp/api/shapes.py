@@ -7,11 +7,12 @@ from urllib.parse import quote
 import msgspec
 
 from ghapp.api.common import rfc3339
-from ghapp.core import releases, timeline, values
+from ghapp.core import own_config, releases, timeline, values
 from ghapp.core.values import State
 from ghapp.service.seeing import Seen, SeenApp, SeenEnvironment
 from ghapp.store import deploys
 from ghapp.store.events import Recorded
+from ghapp.store.own_configs import OwnConfig
 
 
 class Blocker(msgspec.Struct, frozen=True):
@@ -131,11 +132,12 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class App(msgspec.Struct, frozen=True, kw_only=True):
-    """``via`` is null for an app that the config in force does not name. ``problem`` says why a changed config
-    was not taken; what is shown is then the one before."""
+    """``via`` and ``defined_in`` (``operator`` or ``repository``) are null for an app that the config in force does
+    not name. ``problem`` says why a changed config was not taken; what is shown is then the one before."""
 
     name: str
     via: str | None
+    defined_in: str | None
     repository: str | None
     url: str
     environments: list[Environment]
@@ -147,10 +149,22 @@ class DeployPage(msgspec.Struct, frozen=True):
     next: str | None
 
 
+class ConfigProblem(msgspec.Struct, frozen=True):
+    """Why what a repository defines itself was not taken: what the file at ``sha`` says, or that it cannot be read."""
+
+    repository: str
+    path: str
+    sha: str | None
+    message: str
+
+
 class AppPage(msgspec.Struct, frozen=True):
+    """``problem`` is that of the operator's config, ``repository_problems`` are those of what repositories define."""
+
     items: list[App]
     next: str | None
     problem: str | None
+    repository_problems: list[ConfigProblem]
 
 
 def shown_blockers(row: deploys.Deploy) -> tuple[values.Blocker, ...]:
@@ -241,12 +255,17 @@ def environment(base_url: str, seen: SeenEnvironment) -> Environment:
     )
 
 
-def app(base_url: str, seen: SeenApp, problem: str | None) -> App:
+def config_problem(one: OwnConfig) -> ConfigProblem:
+    return ConfigProblem(one.repository.full_name, own_config.PATH, one.judged_sha, one.said)
+
+
+def app(base_url: str, seen: SeenApp, operators_problem: str | None) -> App:
     return App(
         name=seen.name,
         via=seen.via,
+        defined_in=seen.defined_in,
         repository=seen.repository,
         url=f"{base_url}/{quote(seen.name, safe='')}",
         environments=[environment(base_url, one) for one in seen.environments],
-        problem=problem,
+        problem=seen.problem if seen.own else operators_problem,
     )

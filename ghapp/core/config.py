@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+from ghapp.core.values import Repository
+
 
 @dataclass(frozen=True, slots=True)
 class Allow:
@@ -35,7 +37,8 @@ class EnvironmentConfig:
     """One environment of one app, with everything that it inherits from the app filled in.
 
     ``checks`` is None where every check that exists must be green, and empty where none is asked for.
-    Durations are seconds, ``log_limit`` is bytes.
+    Durations are seconds, ``log_limit`` is bytes. ``defined_in``: ``operator`` or ``repository``; it goes with the
+    config into every deploy, whichever door it comes through.
     """
 
     name: str
@@ -57,6 +60,7 @@ class EnvironmentConfig:
     runner: tuple[str, ...] = ()
     token: bool = False
     notify: Notify = Notify()
+    defined_in: str = "operator"
 
     def command(self, task: str) -> str | None:
         """The command template of a task, or None where the config names no such task."""
@@ -79,13 +83,25 @@ class EnvironmentConfig:
 
 @dataclass(frozen=True, slots=True)
 class AppConfig:
-    """One application. ``repository`` is ``owner/name``, or None where it is to be found by the name."""
+    """One application. ``repository`` is ``owner/name``, or None where it is to be found by the name. ``own_id`` is the
+    provider's id of the repository that defines the app itself; None: the operator does."""
 
     name: str
     via: str
     repository: str | None
     environments: tuple[EnvironmentConfig, ...]
     line: int = 0
+    own_id: int | None = None
+
+    @property
+    def defined_in(self) -> str:
+        """``operator`` or ``repository``, as its environments say."""
+        return "operator" if self.own_id is None else "repository"
+
+    def defined_by(self, provider: str, repository: Repository) -> "AppConfig":
+        """As the app that this repository defines itself, which it is for that repository alone."""
+        environments = tuple(replace(one, defined_in="repository") for one in self.environments)
+        return AppConfig(self.name, provider, repository.full_name, environments, self.line, repository.id)
 
     def environment(self, name: str) -> EnvironmentConfig | None:
         """The environment of that name or alias; names are compared without case, as people type them."""

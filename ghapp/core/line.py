@@ -11,7 +11,8 @@ from ghapp.core.values import Blocker, BlockerKind, Lock, RolledBack, State
 class Waiting:
     """A queued deploy. ``front_at``: when it was put to the front, else None. ``own`` are the blockers that
     concern it alone (checks, permissions of the token …), as last reported. While ``registering`` it has no
-    place yet: it can neither be claimed nor hold others. ``automatic``: nobody asked for it."""
+    place yet: it can neither be claimed nor hold others. ``automatic``: nobody asked for it. ``undefined``: its config
+    is no longer in force, so that it has no place either."""
 
     id: int
     name: str
@@ -25,6 +26,7 @@ class Waiting:
     own: tuple[Blocker, ...] = ()
     registering: Blocker | None = None
     automatic: bool = False
+    undefined: Blocker | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class Place:
 
 
 #: Who is held by one of these does not hold those behind.
-_NO_PLACE = frozenset({BlockerKind.LOCK, BlockerKind.REGISTERING, BlockerKind.ROLLED_BACK})
+_NO_PLACE = frozenset({BlockerKind.LOCK, BlockerKind.REGISTERING, BlockerKind.ROLLED_BACK, BlockerKind.CONFIG})
 
 
 def order(waiting: Waiting) -> tuple[int, int, int, int]:
@@ -70,12 +72,12 @@ def arrange(
     places: list[Place] = []
     turn = _busy(active) if active else None
     for position, one in enumerate(sorted(waiting, key=order), 1):
-        unregistered = (one.registering,) if one.registering else ()
+        waiting_for = tuple(blocker for blocker in (one.registering, one.undefined) if blocker)
         facts = gate.Facts(
             user=one.user,
             forced=one.forced,
             forced_by=one.forced_by,
-            waiting=unregistered,
+            waiting=waiting_for,
             locks=tuple(locks),
             rolled_back=rolled_back,
             turn=turn,

@@ -52,6 +52,10 @@ def told(kind: str, who: str | None, data: Mapping[str, object]) -> str:
             return f"{_text(data, 'by')} took its place."
         case "supersedes":
             return f"It took the place of {_text(data, 'before')}."
+        case "config_taken":
+            return f"What its repository defines at {sentences.short(_text(data, 'sha'))} is in force."
+        case "config_withdrawn":
+            return f"What its repository defines is not in force any more: {_text(data, 'why')}"
         case _ if "lock" in kind:
             return _lock(kind, somebody, data)
         case _:

@@ -1,6 +1,6 @@
 """The nouns of Kedge as plain frozen values. Times are milliseconds since the epoch, UTC."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -149,10 +149,26 @@ STATUS_OF = {
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A repository of a provider. ``id`` is the provider's and survives a rename; ``full_name`` does not."""
+    """A repository of a provider. ``id`` is the provider's and survives a rename; ``full_name`` does not.
+    ``pushed_at`` is ms, 0 where it is not known."""
 
     id: int
     full_name: str
     clone_url: str
     default_branch: str | None = None
     private: bool = False
+    pushed_at: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CommitStatus:
+    """What a provider shall show at a commit: ``state`` is ``error`` or ``success``.
+
+    https://docs.github.com/en/rest/commits/statuses#create-a-commit-status
+    """
+
+    sha: str
+    state: str
+    context: str
+    description: str
+    target_url: str

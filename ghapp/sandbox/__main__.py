@@ -32,7 +32,6 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--user", default="ana", help="a person who may push to it")
     made.add_argument("--owner", default="olga", help="owns its organization, and is signed in on the pages")
     made.add_argument("--webhook-url", help="where the App's webhooks go (can be set later)")
-    made.add_argument("--callback-url", action="append", default=[], help="where its sign-in sends people back to")
     return made
 
 
@@ -48,7 +47,7 @@ async def run(options: argparse.Namespace) -> None:
         owner = options.repository.partition("/")[0]
         gh.add_organization(owner, [options.owner])
         gh.world.browser = options.owner
-        keys = gh.add_app(owner=owner, webhook_url=options.webhook_url, callback_urls=options.callback_url)
+        keys = gh.add_app(owner=owner, webhook_url=options.webhook_url)
         installation = gh.install(keys.id, [options.repository])
         about = {
             "url": gh.url,
@@ -62,7 +61,6 @@ async def run(options: argparse.Namespace) -> None:
             "installation_id": installation.id,
             "private_key_file": write_secret(folder / "app.pem", keys.private_key),
             "webhook_secret_file": write_secret(folder / "webhook-secret", keys.webhook_secret),
-            "client_secret_file": write_secret(folder / "client-secret", keys.client_secret),
             "owner": options.owner,
             "user": options.user,
             "user_token_file": write_secret(folder / "user-token", gh.personal_token(options.user)),

@@ -124,9 +124,10 @@ class Git:
     def kind(self, full_name: str, sha: str) -> str:
         return self.run(full_name, "cat-file", "-t", sha).decode().strip()
 
-    def log(self, full_name: str, revision: str, *options: str) -> list[Commit]:
-        """Newest first. `revision` is a sha or a range of shas."""
-        out = self.run(full_name, "log", f"--format={_FIELDS}", *options, "--end-of-options", revision, "--")
+    def log(self, full_name: str, revision: str, *options: str, path: str = "") -> list[Commit]:
+        """Newest first. `revision` is a sha or a range of shas; `path`: only those that touched it."""
+        spec = ("--", f":(literal){path}") if path else ("--",)
+        out = self.run(full_name, "log", f"--format={_FIELDS}", *options, "--end-of-options", revision, *spec)
         return [_commit(record) for record in out.decode(errors="replace").split("\x1e") if record.strip()]
 
     def commit(self, full_name: str, sha: str) -> Commit:

@@ -7,6 +7,8 @@ from .git import Commit
 from .replies import Call, Refused, Reply, paged, route
 from .state import Json
 
+CONTENT_LIMIT = 1_000_000
+
 
 def get_repository(call: Call) -> Reply:
     account = call.actor.account
@@ -24,11 +26,13 @@ def get_commit(call: Call) -> Reply:
 
 
 def list_commits(call: Call) -> Reply:
+    """Those that touched a path, where one is given (https://docs.github.com/en/rest/commits/commits#list-commits)."""
     ref = call.query.get("sha") or call.repository.default_branch
     sha = call.world.git.resolve(call.repository.full_name, ref)
     if sha is None:
         raise Refused(404, "Not Found")
-    page, headers = paged(call, call.world.git.log(call.repository.full_name, sha))
+    path = call.query.get("path", "").strip("/")
+    page, headers = paged(call, call.world.git.log(call.repository.full_name, sha, path=path))
     return Reply([_commit(call, shown) for shown in page], headers=headers)
 
 
@@ -99,8 +103,8 @@ def compare(call: Call) -> Reply:
 
 
 def get_contents(call: Call) -> Reply:
-    """A file, a folder's list, or the bytes of a file where `Accept` asks for raw
-    (https://docs.github.com/en/rest/repos/contents#get-repository-content)."""
+    """A file, a folder's list, or the bytes of a file where `Accept` asks for raw. Of a file above 1 MB the content is
+    left out (https://docs.github.com/en/rest/repos/contents#get-repository-content)."""
     git, repo, path = call.world.git, call.repository, call.names.get("path", "").strip("/")
     at = call.query.get("ref") or repo.default_branch
     sha = git.resolve(repo.full_name, at)
@@ -116,6 +120,8 @@ def get_contents(call: Call) -> Reply:
     if "raw" in call.accept:
         return Reply(data, headers={"Content-Type": "application/vnd.github.raw+json; charset=utf-8"})
     shown = render_work.content(call.links, repo, found[0], at)
+    if len(data) > CONTENT_LIMIT:
+        return Reply({**shown, "encoding": "none", "content": ""})
     return Reply({**shown, "encoding": "base64", "content": base64.encodebytes(data).decode()})
 
 

@@ -78,6 +78,7 @@ async def ask(tx: Tx, ctx: Context, environment: Environment, request: Request) 
         chat=request.chat,
         hosts=request.hosts,
         config=request.config,
+        defined_in=request.config.defined_in,
         own_blockers=request.own,
         state=State.QUEUED,
         asked_at=request.asked_at,

@@ -59,7 +59,8 @@ class Signals:
 
 @dataclass(frozen=True, slots=True)
 class Apps:
-    """The operator's apps in force; ``problem`` says why a changed config was not taken."""
+    """The apps in force: the operator's, and those that repositories define themselves. ``problem`` says why a changed
+    config of the operator was not taken."""
 
     configs: Mapping[str, AppConfig] = field(default_factory=dict)
     problem: str | None = None
@@ -74,7 +75,9 @@ class Context:
     ``handed_out``: deploy id -> end (ms) of the newest repository token that its runner was given by this process;
     ``told_cancel``: deploys whose runner was told of a cancel by it. ``quiet_until``: (provider, account) -> when (ms)
     it wants to be asked again, where it said so. ``token_uses``: token id -> its last use (ms) that is not saved yet.
-    ``names``: deploy id -> ``app#number``, of those last spoken of. ``stopping``: long polls end at once.
+    ``names``: deploy id -> ``app#number``, of those last spoken of. ``accounts``: whose repositories may configure
+    themselves; empty: those of the account that the provider's own standing belongs to. Whoever replaces ``apps``
+    holds ``configuring``. ``stopping``: long polls end at once.
     """
 
     stores: Stores
@@ -93,6 +96,8 @@ class Context:
     quiet_until: dict[tuple[str, str], int] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     token_uses: dict[int, int] = field(default_factory=dict)
+    accounts: tuple[str, ...] = ()
+    configuring: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
     names: LRUCache[int, str] = field(default_factory=lambda: LRUCache(10_000), repr=False)
     stopping: bool = False
     _deciding: Background = field(default_factory=Background, repr=False)

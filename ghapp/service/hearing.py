@@ -10,8 +10,18 @@ from dataclasses import dataclass
 from ghapp.core import payloads, sentences
 from ghapp.core.config import AppConfig, EnvironmentConfig
 from ghapp.core.values import Blocker, BlockerKind, Door, Repository, State
-from ghapp.service import acting, answering, asking, lock_tasks, locking, permits, registering, requesting
-from ghapp.service.apps import environment_of
+from ghapp.service import (
+    acting,
+    answering,
+    asking,
+    discovering,
+    lock_tasks,
+    locking,
+    permits,
+    registering,
+    requesting,
+)
+from ghapp.service.apps import bind, environment_of
 from ghapp.service.context import Context
 from ghapp.service.locking import Reach
 from ghapp.service.problems import Problem
@@ -33,8 +43,8 @@ async def prepare(ctx: Context, provider: str, event: Event) -> Plan:
     if isinstance(event, CheckEvent):
         return lambda tx: _check(tx, ctx, provider, event)
     if isinstance(event, PushEvent):
-        return _history
-    return lambda tx: _installation(tx, provider, event)
+        return lambda tx: discovering.heard(tx, ctx, provider, event)
+    return lambda tx: _installation(tx, ctx, provider, event)
 
 
 # Deployments
@@ -77,13 +87,17 @@ async def _history(_tx: Tx) -> bool:
 
 
 async def _apps_of(ctx: Context, provider: str, repository: Repository) -> list[AppConfig]:
-    """The operator's apps that live in the repository: bound by its id, else by the name in the config."""
+    """The apps that live in the repository: those that it defines itself, and the operator's, bound by its id, else
+    by the name in the config."""
     bound = await ctx.stores.main.read(lambda tx: places.apps_bound_to(tx, provider, repository.id))
     found = []
     for app in ctx.apps.configs.values():
         if app.via != provider:
             continue
-        if app.repository:
+        if app.own_id is not None:
+            if app.own_id == repository.id:
+                found.append(app)
+        elif app.repository:
             if app.repository.casefold() == repository.full_name.casefold() or app.name in bound:
                 found.append(app)
         elif app.name in bound or await _is_only_one(ctx, provider, app.name, repository):
@@ -170,7 +184,7 @@ async def _ask(
     if await deploys.by_deployment(tx, repository_id, event.deployment_id):
         return True
     environment = await environment_of(tx, app, config)
-    await places.bind_app(tx, environment.app_id, repository_id)
+    await bind(tx, app, environment, repository_id)
     hosts = event.payload.get("hosts")
     chat = payloads.chat_of(event.payload)
     request = asking.Request(
@@ -252,10 +266,11 @@ def _named(app: AppConfig, repository: Repository) -> bool:
     return name.casefold() in {full_name, full_name.rpartition("/")[2]}
 
 
-async def _installation(tx: Tx, provider: str, event: InstallationEvent) -> bool:
+async def _installation(tx: Tx, ctx: Context, provider: str, event: InstallationEvent) -> bool:
     """Remember under which installation a repository is; it is looked up where this was not heard of."""
     for provider_id, _full_name in event.added:
         await places.set_installation(tx, provider, provider_id, event.installation_id)
     for provider_id in event.removed:
         await places.set_installation(tx, provider, provider_id, None)
+    ctx.signals.send(discovering.INSTALLATIONS)
     return True

@@ -173,10 +173,12 @@ async def start(tx: Tx, ctx: Context, deploy_id: int, lease: str, check_counter:
 
 async def _start_verdict(tx: Tx, ctx: Context, deploy: Deploy, check_counter: int) -> str:
     held_by = tuple(await locks.on(tx, deploy.environment_id, ctx.now()))
+    undefined = lines.undefined(deploy, await places.app_of(tx, deploy.environment_id))
     facts = gate.Facts(
         user=deploy.user,
         forced=deploy.forced,
         forced_by=deploy.forced_by,
+        waiting=(undefined,) if undefined else (),
         locks=held_by,
         rolled_back=await releases.rolled_back(tx, deploy.environment_id),
         automatic=deploy.door == Door.AUTOMATIC,

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from ghapp.core import forcing, line, sentences
+from ghapp.core import forcing, line, own_config, sentences
 from ghapp.core.actors import ANYTHING, Grant
 from ghapp.core.values import Blocker, BlockerKind, Door, Lock, RolledBack, State
 from ghapp.service import statuses
@@ -14,7 +14,7 @@ from ghapp.store import deploys, locks, places, releases
 from ghapp.store import waiting as stored
 from ghapp.store.base import Tx
 from ghapp.store.deploys import Deploy
-from ghapp.store.places import Runner
+from ghapp.store.places import App, Runner
 
 #: A runner that polls or beats is heard at least every 25 s.
 RUNNER_SEEN_MS = 60_000
@@ -68,6 +68,8 @@ def ready_blocker(deploy: Deploy, runners: list[Runner], now: int, *, counted: b
     seen = max((one.seen_at for one in runners if accepts(deploy, one.labels, one.apps, one.grant)), default=None)
     if seen is not None and seen >= now - RUNNER_SEEN_MS:
         return Blocker(BlockerKind.RUNNER, sentences.ready())
+    if seen is None and deploy.defined_in == "repository":
+        return Blocker(BlockerKind.RUNNER, own_config.no_runner(deploy.repository))
     message = sentences.no_runner(deploy.config.runner, seen, now if counted else None)
     return Blocker(BlockerKind.RUNNER, message, since=seen)
 
@@ -88,6 +90,7 @@ class Around:
     locks: Sequence[Lock]
     rolled_back: RolledBack | None
     runners: list[Runner]
+    app: App
 
 
 #: A waiting deploy and where it stands.
@@ -99,7 +102,7 @@ def arranged(waiting: Iterable[Deploy], around: Around, now: int, *, counted: bo
     say for how long instead of since when."""
     known = {deploy.id: deploy for deploy in waiting}
     found = line.arrange(
-        (_waiting(deploy, own_blockers(deploy, around.runners, now, counted=counted)) for deploy in known.values()),
+        (_waiting(deploy, around, now, counted=counted) for deploy in known.values()),
         _active(around.active) if around.active else None,
         around.locks,
         around.rolled_back,
@@ -163,6 +166,7 @@ async def _around(tx: Tx, ctx: Context, environment_id: int) -> Around:
         await locks.on(tx, environment_id, ctx.now()),
         await releases.rolled_back(tx, environment_id),
         await places.runners(tx),
+        await places.app_of(tx, environment_id),
     )
 
 
@@ -188,7 +192,17 @@ async def settle(tx: Tx, ctx: Context, environment_id: int, *also: int, whole: b
             await statuses.want(tx, ctx, deploy, statuses.waiting_status(ctx, deploy, place.blockers))
 
 
-def _waiting(deploy: Deploy, own: tuple[Blocker, ...]) -> line.Waiting:
+def undefined(deploy: Deploy, app: App) -> Blocker | None:
+    """Why a deploy that was asked for by a repository's own config does not run: that is no longer in force."""
+    if deploy.defined_in != "repository":
+        return None
+    if app.defined_by != deploy.repository_id:
+        message = own_config.defined_elsewhere(app.name, deploy.repository, deploy.number)
+        return Blocker(BlockerKind.CONFIG, message)
+    return Blocker(BlockerKind.CONFIG, own_config.waits(app.withdrawn, deploy.number)) if app.withdrawn else None
+
+
+def _waiting(deploy: Deploy, around: Around, now: int, *, counted: bool) -> line.Waiting:
     return line.Waiting(
         id=deploy.id,
         name=deploy.name,
@@ -199,9 +213,10 @@ def _waiting(deploy: Deploy, own: tuple[Blocker, ...]) -> line.Waiting:
         front_at=deploy.front_at,
         forced=deploy.forced,
         forced_by=deploy.forced_by,
-        own=own,
+        own=own_blockers(deploy, around.runners, now, counted=counted),
         registering=_registering(deploy) if deploy.registering else None,
         automatic=deploy.door == Door.AUTOMATIC,
+        undefined=undefined(deploy, around.app),
     )
 
 

@@ -7,7 +7,7 @@ from structlog.contextvars import bind_contextvars
 
 from ghapp.core import sentences
 from ghapp.core.values import STATUS_OF, State
-from ghapp.service import asking, registering, statuses
+from ghapp.service import asking, commit_statuses, registering, statuses
 from ghapp.service.attempts import Attempt, Fate, judge, retry_ms
 from ghapp.service.context import Context, Signals
 from ghapp.service.naming import name_of
@@ -68,6 +68,9 @@ async def _deliver(ctx: Context, notice: Notice) -> None:
     client = ctx.providers[provider].repository(repository)
     if notice.channel == outbox.REGISTER:
         await registering.deliver(ctx, client, notice)
+        return
+    if notice.channel == outbox.COMMIT:
+        await commit_statuses.deliver(ctx, ctx.providers[provider], repository, notice)
         return
     taken = await ctx.stores.main.write(lambda tx: _take(tx, ctx, notice))
     if taken is None:

@@ -35,6 +35,10 @@ async def repository_of(ctx: Context, app: AppConfig) -> Repository:
     Raises Problem ``invalid`` for none or several, ``provider`` where the provider cannot be asked.
     """
     bound = await ctx.stores.main.read(lambda tx: places.repository_of_app(tx, app.name))
+    if app.own_id is not None:
+        if bound is None or bound.id != app.own_id:
+            raise Problem("invalid", sentences.which_repository(app.name, app.name, ()))
+        return bound
     if bound and (app.repository is None or app.repository.casefold() == bound.full_name.casefold()):
         return bound
     name = app.repository or app.name

@@ -8,8 +8,11 @@ import structlog
 from ghapp.apps import parse
 from ghapp.core.config import AppConfig
 from ghapp.core.settings import SettingsError
+from ghapp.service import own_configs
 from ghapp.service.apps import keep_all
 from ghapp.service.context import Apps, Context
+from ghapp.store import places, reconciled
+from ghapp.store.base import Tx
 
 log = structlog.get_logger(__name__)
 
@@ -31,9 +34,16 @@ async def put_in_force(ctx: Context, text: str, unmet: Unmet | None = None) -> N
         ctx.apps = Apps(ctx.apps.configs, "; ".join(problems))
         log.error("the changed config is not taken, the one before stays in force", problems=problems)
         return
-    await ctx.stores.main.write(lambda tx: keep_all(tx, parsed.apps, ctx.now()))
-    ctx.apps = Apps({app.name: app for app in parsed.apps})
-    log.info("config in force", apps=sorted(ctx.apps.configs))
+
+    async def work(tx: Tx) -> None:
+        await own_configs.yield_names(tx, ctx, parsed.apps)
+        await keep_all(tx, parsed.apps, ctx.now())
+        own = [row.name for row in await places.apps(tx) if row.defined_by is not None and not row.withdrawn]
+        await reconciled.leave(tx, [*own, *(app.name for app in parsed.apps)])
+
+    async with ctx.configuring:
+        await ctx.decide(work)
+        await own_configs.put_in_force(ctx, parsed.apps)
 
 
 async def watch_forever(ctx: Context, read: Reader, unmet: Unmet) -> None:

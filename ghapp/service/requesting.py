@@ -11,7 +11,7 @@ from ghapp.core.checks import Evaluation, Policy, evaluate
 from ghapp.core.config import AppConfig, EnvironmentConfig
 from ghapp.core.values import Blocker, Door, Lock, Repository
 from ghapp.service import asking, locking, permits
-from ghapp.service.apps import environment_of
+from ghapp.service.apps import bind, environment_of
 from ghapp.service.context import Context
 from ghapp.service.problems import Problem
 from ghapp.store import deploys, locks, places
@@ -195,7 +195,7 @@ async def _record(
         environment = await environment_of(tx, app, asked.config)
         await places.hold_environment(tx, environment.id)
         repository_id = await places.keep_repository(tx, app.via, repository)
-        await places.bind_app(tx, environment.app_id, repository_id)
+        await bind(tx, app, environment, repository_id)
         if already := await deploys.by_request(tx, asked.request):
             return already
         if guard:

@@ -11,12 +11,13 @@ from ghapp.core.values import Lock, RolledBack, State
 from ghapp.service import lines
 from ghapp.service.context import Context
 from ghapp.service.problems import Problem
-from ghapp.store import deploys, events, locks, places, releases
+from ghapp.store import deploys, events, locks, own_configs, places, releases
 from ghapp.store import history as pages
 from ghapp.store import waiting as stored
 from ghapp.store.base import Tx
 from ghapp.store.deploys import Deploy
 from ghapp.store.events import Recorded
+from ghapp.store.own_configs import OwnConfig
 from ghapp.store.places import App, Environment
 
 
@@ -51,12 +52,16 @@ class SeenEnvironment:
 
 @dataclass(frozen=True, slots=True)
 class SeenApp:
-    """``via`` is None for an app that the config in force does not name: it is shown for its history."""
+    """``via`` and ``defined_in`` are None for an app that the config in force does not name: it is shown for its
+    history. ``own``: its repository defines it, or did; ``problem`` says why the newest of that was not taken."""
 
     name: str
     via: str | None
     repository: str | None
     environments: tuple[SeenEnvironment, ...]
+    defined_in: str | None
+    own: bool
+    problem: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,7 @@ class _Found:
     lengths: Mapping[int, int]
     locks: list[Lock]
     rolled_back: Mapping[int, RolledBack]
+    troubled: Mapping[int | None, OwnConfig]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +111,17 @@ async def apps(tx: Tx, ctx: Context, reader: Actor = EVERYBODY) -> list[SeenApp]
         if name in ctx.apps.configs or any(environment.busy for environment in one.environments):
             shown.append(one)
     return shown
+
+
+async def troubled(tx: Tx, reader: Actor = EVERYBODY) -> list[OwnConfig]:
+    """Repositories of which the newest config was not taken; of these what the reader sees: what concerns no app is
+    for who sees all of them."""
+    names: dict[int | None, list[str]] = {}
+    for row in await places.apps(tx):
+        names.setdefault(row.defined_by, []).append(row.name)
+    found = await own_configs.troubled(tx)
+    every = reader.can("read") and reader.apps is None
+    return [one for one in found if every or any(map(reader.sees, names.get(one.repository_id, ())))]
 
 
 async def app(tx: Tx, ctx: Context, name: str, reader: Actor = EVERYBODY) -> SeenApp:
@@ -198,6 +215,8 @@ async def _find(tx: Tx, ctx: Context, environments: list[Environment]) -> _Found
     held_by = await locks.every(tx, ctx.now())
     rolled_back = await releases.all_rolled_back(tx)
     runners = await places.runners(tx)
+    rows = {row.id: row for row in await places.apps(tx)}
+    troubled = {one.repository_id: one for one in await own_configs.troubled(tx)}
     waiting: dict[int, list[Deploy]] = {}
     lengths = await stored.lengths(tx, ids)
     for deploy in await stored.fronts(tx, list(lengths), lines.FRONT):
@@ -206,9 +225,10 @@ async def _find(tx: Tx, ctx: Context, environments: list[Environment]) -> _Found
     for one in environments:
         if line := waiting.get(one.id):
             holding = [lock for lock in held_by if _holds(lock, one)]
-            around = lines.Around(active.get(one.id), holding, rolled_back.get(one.id), runners)
+            around = lines.Around(active.get(one.id), holding, rolled_back.get(one.id), runners, rows[one.app_id])
             queues[one.id] = [_seen(*placed) for placed in lines.arranged(line, around, ctx.now(), counted=True)]
-    return _Found(environments, await deploys.live_in(tx, ids), active, queues, lengths, held_by, rolled_back)
+    live = await deploys.live_in(tx, ids)
+    return _Found(environments, live, active, queues, lengths, held_by, rolled_back, troubled)
 
 
 def _holds(lock: Lock, environment: Environment) -> bool:
@@ -229,7 +249,11 @@ def _app(ctx: Context, name: str, row: App | None, repositories: Mapping[int, st
     repository = config.repository if config else None
     if row and row.repository_id is not None:
         repository = repositories[row.repository_id]
-    return SeenApp(name, config.via if config else None, repository, tuple(seen))
+    via, defined_in = (config.via, config.defined_in) if config else (None, None)
+    owner = row.defined_by if row else None
+    troubled = found.troubled.get(owner) if owner is not None else None
+    problem = troubled.said if troubled else None
+    return SeenApp(name, via, repository, tuple(seen), defined_in, owner is not None, problem)
 
 
 def _environment(

@@ -4,29 +4,39 @@ from dataclasses import dataclass
 
 import msgspec
 
-from ghapp.core.values import DeploymentStatus
+from ghapp.core.values import CommitStatus, DeploymentStatus
 from ghapp.store.base import Row, Tx
 
 STATUS = "status"
 REGISTER = "register"
 VERIFY = "verify"
+COMMIT = "commit"
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """``deployment_id`` is 0 where a deployment is yet to be registered; ``status`` is then the first to show."""
+    """``deployment_id`` is 0 where a deployment is yet to be registered, whose first status then is ``status``; and
+    where it is about a commit (channel ``commit``). ``body`` is JSON."""
 
     id: int
     channel: str
     deploy_id: int | None
     repository_id: int
     deployment_id: int
-    status: DeploymentStatus
+    body: str
     final: bool
     version: int
     next_at: int
     attempts: int
     unsure: bool
+
+    @property
+    def status(self) -> DeploymentStatus:
+        return msgspec.json.decode(self.body, type=DeploymentStatus)
+
+    @property
+    def commit_status(self) -> CommitStatus:
+        return msgspec.json.decode(self.body, type=CommitStatus)
 
 
 def _notice(row: Row) -> Notice:
@@ -36,7 +46,7 @@ def _notice(row: Row) -> Notice:
         row["deploy_id"],
         row["repository_id"],
         row["deployment_id"],
-        msgspec.json.decode(row["body"], type=DeploymentStatus),
+        row["body"],
         bool(row["final"]),
         row["version"],
         row["next_at"],
@@ -62,7 +72,7 @@ async def put(
     deploy_id: int | None,
     repository_id: int,
     deployment_id: int,
-    status: DeploymentStatus,
+    status: DeploymentStatus | CommitStatus,
     final: bool,
     now: int,
     next_at: int,

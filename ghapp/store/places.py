@@ -11,9 +11,14 @@ from ghapp.store.base import Row, Tx
 
 @dataclass(frozen=True, slots=True)
 class App:
+    """``defined_by`` is the repository (our id) that defines it itself, None: the operator does. ``withdrawn`` says why
+    what that one defines is not in force."""
+
     id: int
     name: str
     repository_id: int | None
+    defined_by: int | None = None
+    withdrawn: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,9 @@ class Runner:
     grant: Grant = ANYTHING
 
 
+_APPS = "SELECT id, name, repository_id, defined_by, withdrawn FROM apps"
+
+
 def _required(row: Row | None) -> Row:
     if row is None:
         raise RuntimeError("the statement gave no row")
@@ -47,8 +55,7 @@ def _required(row: Row | None) -> Row:
 async def keep_app(tx: Tx, name: str) -> App:
     """The app of that name, made where it is new."""
     await tx.run("INSERT INTO apps (name) VALUES (:name) ON CONFLICT (name) DO NOTHING", name=name)
-    row = _required(await tx.one("SELECT id, name, repository_id FROM apps WHERE name = :name", name=name))
-    return App(**row)
+    return App(**_required(await tx.one(f"{_APPS} WHERE name = :name", name=name)))
 
 
 async def bind_app(tx: Tx, app_id: int, repository_id: int) -> None:
@@ -82,7 +89,13 @@ async def keep_environment(tx: Tx, app: App, name: str) -> Environment:
 
 
 async def apps(tx: Tx) -> list[App]:
-    return [App(**row) for row in await tx.all("SELECT id, name, repository_id FROM apps ORDER BY name")]
+    return [App(**row) for row in await tx.all(f"{_APPS} ORDER BY name")]
+
+
+async def app_of(tx: Tx, environment_id: int) -> App:
+    """The app of an environment."""
+    where = "WHERE id = (SELECT app_id FROM environments WHERE id = :environment_id)"
+    return App(**_required(await tx.one(f"{_APPS} {where}", environment_id=environment_id)))
 
 
 async def environments(tx: Tx) -> list[Environment]:

@@ -5,6 +5,7 @@ The runner never imports this file, nor does anything that the runner imports.
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import aiohttp
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from ghapp.core.values import Repository
 from ghapp.vcs.base import Forbidden, NotFound, RateLimited, Refused, RepositoryClient, RepoToken, Unavailable
 from ghapp.vcs.github import GitHubRepository
+from ghapp.vcs.github_files import GitHubFiles
 from ghapp.vcs.github_record import GitHubRecord
 from ghapp.vcs.github_shapes import Id, Moment, RepositoryShape, moment, repository_of
 from ghapp.vcs.github_transport import Authorized, GitHubTransport
@@ -57,6 +59,10 @@ class _Minted(msgspec.Struct, kw_only=True):
 
     def __repr__(self) -> str:
         return f"_Minted(expires_at={self.expires_at!r})"
+
+
+class _ListedRepository(RepositoryShape, kw_only=True):
+    pushed_at: Moment = None
 
 
 class _AppShape(msgspec.Struct, kw_only=True):
@@ -147,7 +153,7 @@ class GitHubApp:
         return await self._app.get(None, lambda: self._as_app.item("/app", _AppShape))
 
     async def installed(self) -> list[Repository]:
-        """Every repository that the App is installed on and may use, as it is now."""
+        """Every repository that the App is installed on and may use, as it is now, with its newest push."""
         return await self._list_all()
 
     async def send_ping_again(self) -> None:
@@ -171,6 +177,9 @@ class GitHubApp:
             return []
         return [repository_of(shape)]
 
+    def files(self, repository: Repository) -> GitHubFiles:
+        return GitHubFiles(self._client(repository.full_name), repository.full_name)
+
     async def _list_all(self) -> list[Repository]:
         installations = await self._as_app.items("/app/installations?per_page=100", _Installation)
         found: list[Repository] = []
@@ -183,10 +192,10 @@ class GitHubApp:
         client = self._authorized(installation.id)
         path = "/installation/repositories?per_page=100"
         try:
-            shapes = await client.items(path, RepositoryShape, within="repositories")
+            shapes = await client.items(path, _ListedRepository, within="repositories")
         except NotFound:  # uninstalled since the list was read
             return []
-        return [repository_of(shape) for shape in shapes]
+        return [replace(repository_of(shape), pushed_at=moment(shape.pushed_at)) for shape in shapes]
 
     async def repo_token(self, repository: Repository) -> RepoToken:
         return await self._narrowed.get(repository.id, lambda: self._narrow(repository))

@@ -13,6 +13,7 @@ from ghapp.service.problems import CODES, Problem
 from ghapp.service.seeing import Filter, Seen, SeenApp
 from ghapp.store.base import Tx
 from ghapp.store.events import Recorded
+from ghapp.store.own_configs import OwnConfig
 from ghapp.web.shell import link, page
 
 #: Bytes of log that a page shows at first; the rest is in the raw log.
@@ -22,8 +23,12 @@ RECENT = 30
 
 async def overview(request: web.Request) -> web.Response:
     ctx, reader = request.app[CONTEXT], request[READER]
-    apps = await ctx.stores.main.read(lambda tx: seeing.apps(tx, ctx, reader))
-    return page(request, "overview.html", apps=apps, reader=reader, blockers=shown_blockers)
+
+    async def work(tx: Tx) -> tuple[list[SeenApp], list[OwnConfig]]:
+        return await seeing.apps(tx, ctx, reader), await seeing.troubled(tx, reader)
+
+    apps, troubled = await ctx.stores.main.read(work)
+    return page(request, "overview.html", apps=apps, troubled=troubled, reader=reader, blockers=shown_blockers)
 
 
 async def app(request: web.Request) -> web.Response:

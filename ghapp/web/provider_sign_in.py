@@ -89,7 +89,7 @@ async def _person(request: web.Request, provider: str, there: SignIn, away: _Awa
             f"This sign-in was not begun in this browser at {url} within the last ten minutes. Begin it again here."
         )
     if "error" in query or not query.get("code"):
-        raise _Failed(_told(there.title, _callback(request), query.get("error", "")), 403)
+        raise _Failed(_told(there.title, query.get("error", "")), 403)
     try:
         person = await there.person(callback=_callback(request), code=query["code"], verifier=away.verifier)
         people.check_name(person)
@@ -108,13 +108,13 @@ def _refuse(request: web.Request, error: ProviderError) -> NoReturn:
     raise _Failed(f"{error.message} Try again in a moment, or sign in with a token.", CODES["provider"])
 
 
-def _told(title: str, callback: str, error: str) -> str:
+def _told(title: str, error: str) -> str:
     """https://docs.github.com/en/apps/oauth-apps/maintaining-oauth-apps/troubleshooting-authorization-request-errors"""
     match error:
         case "access_denied":
             return f"You did not let Kedge know who you are at {title}, so nobody was signed in."
         case "redirect_uri_mismatch":
-            return f"Kedge's App at {title} does not have the callback URL {callback}; its owner has to add it there."
+            return f"{title} has another callback URL for Kedge's App; whoever runs Kedge has to add this one there."
         case "application_suspended":
             return f"Kedge's App is suspended at {title}; its owner has to ask there why."
     named = f" ({error})" if re.fullmatch(r"[a-z_]{1,64}", error) else ""

@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 
 from ghapp.api.common import ACTOR, CONTEXT, READER, SETTINGS, Handler, headers_of, rfc3339
 from ghapp.api.sessions import SESSION, csrf_token
-from ghapp.core import sentences, timeline
+from ghapp.core import own_config, sentences, timeline
 from ghapp.core.actors import NOBODY
 from ghapp.service import seeing
 from ghapp.service.problems import CODES, Problem
@@ -143,5 +143,7 @@ def _templates() -> Environment:
         size=size,
         marked=marked,
     )
-    found.globals.update(link=link, told=timeline.told, ended=sentences.ended, ready=sentences.ready)
+    found.globals.update(
+        own_config_path=own_config.PATH, link=link, told=timeline.told, ended=sentences.ended, ready=sentences.ready
+    )
     return found

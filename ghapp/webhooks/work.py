@@ -9,7 +9,7 @@ import structlog
 from structlog.contextvars import bound_contextvars
 
 from ghapp.core.values import Repository
-from ghapp.service import hearing
+from ghapp.service import discovering, hearing
 from ghapp.service.context import Context, Signals
 from ghapp.store import inbox
 from ghapp.store.base import Tx
@@ -100,6 +100,7 @@ async def _line(ctx: Context, line: list[tuple[Delivery, Event]]) -> None:
             try:
                 plan = await hearing.prepare(ctx, PROVIDER, event)
                 await ctx.decide(lambda tx, d=delivery, p=plan: _carry_out(tx, d, p))  # type: ignore[misc]
+                ctx.signals.send(discovering.HEARD)
             except Exception as error:
                 await _postpone(ctx, delivery, error)
 

@@ -25,6 +25,7 @@ from ghapp.core.checks import Check, CheckState
 from ghapp.core.values import DeploymentStatus, Lock, Repository
 from ghapp.store.base import Row, Tx
 from ghapp.store.logs import Chunk
+from ghapp.store.own_configs import OwnConfig
 from ghapp.store.places import App, Runner
 from ghapp.store.sql import to_postgres, to_sqlite
 from ghapp.store.stores import MIGRATIONS
@@ -78,10 +79,13 @@ VALUES: dict[str, Any] = {
     "names": ["a1"],
     "next_at": NOW,
     "notice_id": 3,
+    "judged_sha": SHA,
     "now": NOW,
     "number": 70,
     "offset": 0,
+    "own": OwnConfig("github", Repository(2, "acme/a1", "https://x", "main"), 2, NOW, 0, None, SHA, (), SHA, "x"),
     "problem": None,
+    "problems": (),
     "provider": "github",
     "provider_id": 2,
     "repository": Repository(2, "acme/a1", "https://x", "main"),
@@ -96,13 +100,16 @@ VALUES: dict[str, Any] = {
     "state": "done",
     "status": DeploymentStatus("success", "x"),
     "task": "deploy",
+    "text": "x",
+    "trouble": None,
+    "until": NOW,
     "token_id": 1,
     "told": False,
     "unsure": False,
-    "until": NOW,
     "value_ms": 5,
     "bounds_s": (1.0,),
     "who": "u1",
+    "why": "x",
 }
 _TOKEN = {"name": "t", "owner": "ana", "created_at": NOW, "created_by": "ana", "expires_at": None}
 _NEW = {"app_id": 1, "environment_id": 1, "repository_id": 1, "request": "new", "door": "api", "task": "deploy"}

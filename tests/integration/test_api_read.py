@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from ghapp.core.values import Blocker, BlockerKind, Lock
-from ghapp.service import acting
+from ghapp.core.values import Blocker, BlockerKind, Lock, Repository
+from ghapp.service import acting, own_configs
 from ghapp.service.context import Apps
 from ghapp.service.lines import FRONT
 from ghapp.store import inbox, places, reconciled
+from ghapp.store import own_configs as stored
 from ghapp.store.stores import Stores
 from tests.integration.kedge_world import ADMIN_TOKEN, BEARER, NOON, World, world
 
@@ -187,6 +188,29 @@ async def test_a_broken_config_is_told_where_apps_are_shown(kedge: World) -> Non
     answer = await get(kedge, "/apps")
     assert answer["problem"] == answer["items"][0]["problem"] == "line 3: shop.deploy: missing"
     assert (await get(kedge, "/shop"))["problem"] == "line 3: shop.deploy: missing"
+
+
+async def test_what_a_repository_defines_is_told_apart_with_its_problems(kedge: World) -> None:
+    own = Repository(8, "acme/own", "https://github.com/acme/own.git", "main")
+    await kedge.ctx.stores.main.write(lambda tx: stored.look_at(tx, "github", own, NOON))
+    for sha, text in (("a" * 40, b"web: {deploy: x}"), ("b" * 40, b"web: {deplox: x}")):
+        known = await kedge.ctx.stores.main.read(lambda tx: stored.get(tx, "github", own.id))
+        assert known
+        await own_configs.judge(kedge.ctx, known, sha, text)
+    answer = await get(kedge, "/apps")
+    assert {one["name"]: one["defined_in"] for one in answer["items"]} == {
+        "shop": "operator",
+        "blog": "operator",
+        "web": "repository",
+    }
+    (problem,) = answer["repository_problems"]
+    assert (problem["repository"], problem["path"], problem["sha"]) == ("acme/own", ".github/kedge.yml", "b" * 40)
+    assert "line 1: web.deplox: unknown key" in problem["message"]
+    assert (await get(kedge, "/web"))["problem"] == problem["message"]
+    assert answer["problem"] is None and (await get(kedge, "/shop"))["problem"] is None
+    for path in ("/", "/web"):
+        async with kedge.client.get(path, headers=BEARER) as page:
+            assert "line 1: web.deplox: unknown key" in await page.text()
 
 
 async def test_an_app_that_left_the_config_keeps_its_history_and_is_shown_while_it_is_busy(kedge: World) -> None:

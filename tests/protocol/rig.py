@@ -17,7 +17,7 @@ from ghapp.api.common import CONTEXT, SETTINGS, Handler, errors, wire_version
 from ghapp.config import Settings
 from ghapp.core.checks import Check, CheckState
 from ghapp.core.settings import Network
-from ghapp.core.values import DeploymentStatus, Lock, Repository
+from ghapp.core.values import CommitStatus, DeploymentStatus, Lock, Repository
 from ghapp.service import acting, hearing, outgoing, reload, sweeping
 from ghapp.service.context import Context
 from ghapp.store import deploys, places
@@ -71,17 +71,26 @@ class MemoryProvider:
     repositories: list[Repository] = field(default_factory=lambda: [REPOSITORY])
     reachable_from: bool = True
     token_serial: int = 1
+    changes: dict[int, list[tuple[str, bytes | None]]] = field(default_factory=dict)
+    """What each repository's own config was at each commit that touched it, oldest first."""
+    commit_statuses: list[CommitStatus] = field(default_factory=list)
+    reads: int = 0
     own_checks: tuple[str, ...] = ("status/kedge", "run/99/")
     api_url: str = "https://api.github.test"
 
     async def owner(self) -> str | None:
         return "acme"
 
-    async def installed(self) -> list[Repository]:
-        raise NotImplementedError
-
     async def find_repository(self, name: str) -> list[Repository]:
         return [one for one in self.repositories if name in {one.full_name, one.full_name.partition("/")[2]}]
+
+    async def installed(self) -> list[Repository]:
+        if self.refusals:
+            raise self.refusals.pop(0)
+        return list(self.repositories)
+
+    def files(self, repository: Repository) -> "MemoryFiles":
+        return MemoryFiles(self, repository.id)
 
     async def repo_token(self, repository: Repository) -> RepoToken:
         if self.token_problem:
@@ -154,6 +163,30 @@ class MemoryProvider:
 
 
 @dataclass
+class MemoryFiles:
+    """What a repository of `MemoryProvider` holds of its own config."""
+
+    provider: MemoryProvider
+    repository_id: int
+
+    async def newest_change(self, path: str, branch: str) -> str | None:
+        assert (path, branch) == (".github/kedge.yml", "main")
+        if self.provider.refusals:
+            raise self.provider.refusals.pop(0)
+        changes = self.provider.changes.get(self.repository_id)
+        return changes[-1][0] if changes else None
+
+    async def read_file(self, path: str, sha: str) -> bytes | None:
+        self.provider.reads += 1
+        return dict(self.provider.changes[self.repository_id])[sha]
+
+    async def create_commit_status(self, status: CommitStatus) -> None:
+        if self.provider.refusals:
+            raise self.provider.refusals.pop(0)
+        self.provider.commit_statuses.append(status)
+
+
+@dataclass
 class Rig:
     """Drives the app as GitHub, people, runners and time would."""
 
@@ -210,12 +243,13 @@ class Rig:
             "creator_is_person": True,
             "created_at": self.clock[0],
         }
-        await self.hear(DeploymentEvent(**{**values, **changes}))
-        return await self.by_deployment(deployment_id)
+        event = DeploymentEvent(**{**values, **changes})
+        await self.hear(event)
+        return await self.by_deployment(deployment_id, event.repository)
 
-    async def by_deployment(self, deployment_id: int) -> Deploy:
+    async def by_deployment(self, deployment_id: int, repository: Repository = REPOSITORY) -> Deploy:
         async def find(tx: Any) -> Deploy | None:
-            repository_id = await places.repository_by_provider_id(tx, "github", REPOSITORY.id)
+            repository_id = await places.repository_by_provider_id(tx, "github", repository.id)
             return await deploys.by_deployment(tx, repository_id or 0, deployment_id)
 
         deploy = await self.ctx.stores.main.read(find)

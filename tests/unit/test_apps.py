@@ -350,7 +350,8 @@ def test_an_unknown_key_without_a_near_one_is_answered_with_all() -> None:
 
 
 def test_every_field_of_an_environment_has_its_key() -> None:
-    named = {field.name.removesuffix("_s") for field in fields(EnvironmentConfig)} - {"name"}
+    derived = {"name", "defined_in"}
+    named = {field.name.removesuffix("_s") for field in fields(EnvironmentConfig)} - derived
     assert named == {*READERS, "aliases"}
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from ghapp.core.checks import CheckState
 from ghapp.core.values import DeploymentStatus
-from ghapp.vcs.base import Forbidden, Person, Refused, Unavailable
+from ghapp.vcs.base import Forbidden, Refused, Unavailable
 from ghapp.vcs.github import GitHubRepository
 from tests.integration.github.stand_in import SHA, Reply, StandIn, error, run, status, suite
 
@@ -150,29 +150,6 @@ async def test_the_newest_status_is_the_first(github: StandIn, repository: GitHu
 async def test_permission(github: StandIn, repository: GitHubRepository, answer: object, role: str) -> None:
     github.on("GET /repos/o/r/collaborators/octocat/permission", answer)
     assert await repository.permission("octocat") == role
-
-
-@pytest.mark.parametrize(
-    ("answer", "private", "collaborator", "role"),
-    [
-        ({"permission": "write", "user": {"id": 5}}, False, False, "write"),
-        ({"permission": "write", "user": {"id": 6}}, False, True, "none"),  # somebody else has the login now
-        ({"permission": "write", "user": None}, False, True, "none"),
-        ({"permission": "write"}, False, True, "none"),
-        ({"permission": "read", "user": {"id": 5}}, True, False, "read"),
-        ({"permission": "read", "user": {"id": 5}}, False, True, "read"),
-        ({"permission": "read", "user": {"id": 5}}, False, False, "none"),  # as everybody reads what is public
-        ({"permission": "none", "user": {"id": 5}}, True, False, "none"),
-        (error(404, "octocat is not a user"), False, True, "none"),
-    ],
-)
-async def test_access(
-    github: StandIn, repository: GitHubRepository, answer: object, private: bool, collaborator: bool, role: str
-) -> None:
-    github.on("GET /repos/o/r/collaborators/octocat/permission", answer)
-    github.on("GET /repos/o/r", {"id": 1, "full_name": "o/r", "private": private})
-    github.on("GET /repos/o/r/collaborators/octocat", None if collaborator else error(404, "Not Found"))
-    assert await repository.access(Person("octocat", 5)) == role
 
 
 async def test_odd_user_names_stay_names(github: StandIn, repository: GitHubRepository) -> None:

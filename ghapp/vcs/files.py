@@ -1,0 +1,29 @@
+"""What Kedge asks of a VCS host whose repositories may configure themselves. A provider may do without."""
+
+from typing import Protocol, runtime_checkable
+
+from ghapp.core.values import CommitStatus, Repository
+
+
+class RepositoryFiles(Protocol):
+    """Files and commits of one repository. Every method raises `ProviderError` in one of its kinds and nothing else."""
+
+    async def newest_change(self, path: str, branch: str) -> str | None:
+        """Sha of the newest commit of the branch that touched the path; None where none ever did."""
+        ...
+
+    async def read_file(self, path: str, sha: str) -> bytes | None:
+        """The file as that commit left it; None where there is none. Raises `Refused` for what is no file, or is
+        larger than the provider gives out."""
+        ...
+
+    async def create_commit_status(self, status: CommitStatus) -> None:
+        """Show something at a commit; shown twice it counts once."""
+        ...
+
+
+@runtime_checkable
+class FileReading(Protocol):
+    """A provider's client that reads files of the repositories it may use."""
+
+    def files(self, repository: Repository) -> RepositoryFiles: ...
