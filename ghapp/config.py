@@ -59,8 +59,8 @@ SETTINGS = (
     ),
     Setting("GITHUB_API_URL", "https://api.github.com", "API base; GitHub Enterprise Server: https://HOST/api/v3."),
     Setting("GITHUB_WEB_URL", "derived from GITHUB_API_URL", "Base URL of GitHub's pages."),
-    Setting("GITHUB_CLIENT_ID", "none", "Client ID of the GitHub App, for sign-in with GitHub."),
-    Setting("GITHUB_CLIENT_SECRET", "none", "Client secret of the GitHub App, for sign-in with GitHub."),
+    Setting("GITHUB_CLIENT_ID", "from kedge setup", "Client ID of the GitHub App, for sign-in with GitHub."),
+    Setting("GITHUB_CLIENT_SECRET", "from kedge setup", "Client secret of the GitHub App, for sign-in with GitHub."),
     *NETWORK_SETTINGS,
 )
 
