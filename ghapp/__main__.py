@@ -58,9 +58,10 @@ def _serve(*, setup: bool = False) -> int:
 
     from ghapp import logs  # noqa: PLC0415
     from ghapp.app import serve  # noqa: PLC0415
-    from ghapp.config import load  # noqa: PLC0415
+    from ghapp.config import load, make_folder  # noqa: PLC0415
 
     settings = load(os.environ, setup=setup)
+    make_folder(settings.database_url, settings.data)
     for warning in settings.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     tell_code = _opener(settings) if setup else None
@@ -100,13 +101,13 @@ def _opener(settings: "Settings") -> "Callable[[str], None]":
 def _migrate() -> int:
     import asyncio  # noqa: PLC0415
 
-    from ghapp.config import load  # noqa: PLC0415
+    from ghapp.config import database_of  # noqa: PLC0415
     from ghapp.store.stores import open_stores  # noqa: PLC0415
 
-    settings = load(os.environ)
+    url = database_of(os.environ)
 
     async def run() -> None:
-        stores = await open_stores(settings.database_url)
+        stores = await open_stores(url)
         await stores.close()
 
     asyncio.run(run())

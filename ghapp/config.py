@@ -29,7 +29,11 @@ SHORTEST_KEY = 32
 SETTINGS = (
     Setting("PORT", "8000", "Port to listen on."),
     Setting("KEDGE_HOST", "127.0.0.1 (0.0.0.0 on Heroku)", "Address to listen on."),
-    Setting("KEDGE_URL", "http://HOST:PORT", "Public base URL of the app, for links."),
+    Setting(
+        "KEDGE_URL",
+        "http://HOST:PORT (on Heroku with dyno metadata its own domain)",
+        "Public base URL of the app, for links.",
+    ),
     Setting("KEDGE_DATA", "~/.local/share/kedge", "Folder for what the app keeps."),
     Setting(
         "DATABASE_URL",
@@ -146,6 +150,24 @@ def load(environ: Mapping[str, str], *, setup: bool = False) -> Settings:
     return settings
 
 
+def database_of(environ: Mapping[str, str]) -> str:
+    """The address of the database, its folder made, for what needs nothing else: on Heroku it is migrated before
+    there is more. Raises `SettingsError`.
+    """
+    env = Environment(environ)
+    data = env.folder("KEDGE_DATA", "~/.local/share/kedge", Path.home).absolute()
+    url = _database_url(env, data, ephemeral=env.text("DYNO") is not None)
+    env.finish()
+    make_folder(url, data)
+    return url
+
+
+def make_folder(database_url: str, data: Path) -> None:
+    """KEDGE_DATA is Kedge's own to make; a folder that DATABASE_URL names is there, or the name is wrong."""
+    if database_url == _default_database(data):
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
 def read_apps(settings: Settings) -> str:
     """The text of the application config as it is now. Raises `SettingsError` where the file cannot be read."""
     return _apps_as_text(settings.apps_path, settings.apps_text)
@@ -200,6 +222,9 @@ def _apps(env: Environment, path: Path | None, text: str | None) -> tuple[AppCon
 
 def _url(env: Environment, host: str, port: int) -> str:
     url = env.base_url("KEDGE_URL")
+    domain = env.text("HEROKU_APP_DEFAULT_DOMAIN_NAME")
+    if not env.text("KEDGE_URL") and domain and _HOST.fullmatch(domain):
+        return f"https://{domain}"  # https://devcenter.heroku.com/articles/dyno-metadata
     if url is None:
         everywhere = host in {"0.0.0.0", "::"}  # noqa: S104  compared, not bound
         if not env.text("KEDGE_URL") and not is_loopback(host):
@@ -210,7 +235,7 @@ def _url(env: Environment, host: str, port: int) -> str:
 
 
 def _database_url(env: Environment, data: Path, *, ephemeral: bool) -> str:
-    url = env.text("DATABASE_URL") or f"sqlite:///{data / 'kedge.sqlite'}"
+    url = env.text("DATABASE_URL") or _default_database(data)
     scheme, _, rest = url.partition("://")
     if scheme == "sqlite" and ephemeral:
         env.wrong(
@@ -224,6 +249,10 @@ def _database_url(env: Environment, data: Path, *, ephemeral: bool) -> str:
     elif scheme not in {"postgres", "postgresql"} or not rest:
         env.wrong("DATABASE_URL must begin with sqlite:///, postgres:// or postgresql://.")
     return url
+
+
+def _default_database(data: Path) -> str:
+    return f"sqlite:///{data / 'kedge.sqlite'}"
 
 
 def _runner_token(env: Environment) -> str:

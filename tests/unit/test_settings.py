@@ -285,6 +285,33 @@ def test_on_heroku_nothing_may_be_kept_on_the_disk(environ: dict[str, str]) -> N
     assert config.load({**environ, **kept, "KEDGE_HOST": "127.0.0.1"}).host == "127.0.0.1"
 
 
+def test_on_heroku_the_address_is_derived_where_the_dyno_knows_it(environ: dict[str, str]) -> None:
+    dyno = {
+        **environ,
+        "DATABASE_URL": "postgres://u:p@db/kedge",
+        "KEDGE_SECRET_KEY": KEY,
+        "DYNO": "web.1",
+        "HEROKU_APP_DEFAULT_DOMAIN_NAME": "kedge-1234567890ab.herokuapp.com",
+    }
+    dyno.pop("KEDGE_URL", None)
+    settings = config.load(dyno)
+    assert (settings.url, settings.warnings) == ("https://kedge-1234567890ab.herokuapp.com", ())
+    assert config.load({**dyno, "KEDGE_URL": "https://kedge.example.com"}).url == "https://kedge.example.com"
+    assert [warning.split()[0] for warning in config.load({**dyno, "HEROKU_APP_DEFAULT_DOMAIN_NAME": ""}).warnings] == [
+        "KEDGE_URL"
+    ]
+
+
+def test_the_database_is_migrated_without_any_other_setting(tmp_path: Path) -> None:
+    assert (
+        config.database_of({"KEDGE_DATA": str(tmp_path / "new/data")}) == f"sqlite:///{tmp_path}/new/data/kedge.sqlite"
+    )
+    assert (tmp_path / "new/data").stat().st_mode & 0o777 == 0o700
+    assert config.database_of({"DATABASE_URL": "postgres://u:p@db/kedge", "DYNO": "release.1"}).endswith("@db/kedge")
+    with pytest.raises(SettingsError, match="must be a postgres:// address here"):
+        config.database_of({"DYNO": "release.1"})
+
+
 def test_folders_may_be_written_with_a_tilde_or_relative(
     foreign: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -684,7 +711,7 @@ class Recorded(Mapping[str, str]):
 
 
 def test_the_tables_name_what_is_read_and_nothing_else(environ: dict[str, str], runner_environ: dict[str, str]) -> None:
-    unnamed = {"HOME", "DYNO", "https_proxy", "no_proxy"}
+    unnamed = {"HOME", "DYNO", "HEROKU_APP_DEFAULT_DOMAIN_NAME", "https_proxy", "no_proxy"}
     app, runner = Recorded(environ), Recorded(runner_environ)
     config.load(app)
     runner_config.load(runner)
