@@ -31,7 +31,7 @@ class Sandbox(Box):
     ) -> None:
         super().__init__(folder, clock=clock)
         self._port = port
-        self._enterprise = enterprise
+        self.enterprise = enterprise
         self._runner: web.AppRunner | None = None
 
     @property
@@ -92,7 +92,7 @@ class Sandbox(Box):
             work, path = self._oauth, request.path
         elif pages.PATH.fullmatch(request.path):
             work, path = self._page, request.path
-        elif self._enterprise and not request.path.startswith(f"{dispatch.ENTERPRISE}/"):
+        elif self.enterprise and not request.path.startswith(f"{dispatch.ENTERPRISE}/"):
             return web.Response(status=404, text="Not Found")
         else:
             work = self._rest

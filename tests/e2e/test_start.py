@@ -106,6 +106,7 @@ async def test_a_port_that_is_taken_is_said_in_a_sentence(small: World) -> None:
 async def test_the_bare_base_of_the_api(quiet: World) -> None:
     """api.github.com has no path; an Enterprise server's is /api/v3, which every other test here uses."""
     assert quiet.github.api_url.endswith("/api/v3")
+    quiet.github.enterprise = False
     quiet.settings["GITHUB_API_URL"] = quiet.github.url
     quiet.github.set_status(REPOSITORY, "main", "ci", "success")
     await quiet.start()
