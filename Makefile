@@ -21,6 +21,7 @@ help:
 .venv/.dev: .venv/.runtime requirements-dev.txt
 	@echo "installing what the checks and tests need into .venv"
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target .venv/fabric1 fab-classic==1.21.0
 	@touch $@
 
 install: .venv/.runtime
