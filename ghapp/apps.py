@@ -90,7 +90,8 @@ class _App:
             self._environment(name, environment, node, inherited, shared)
             for environment, node in self._environments(items.get("environments"))
         )
-        lacking = [each.name for each in environments if (name, each.name, "deploy") not in self.places]
+        said = ("deploy", "heroku")
+        lacking = [one.name for one in environments if not any((name, one.name, key) in self.places for key in said)]
         if lacking and isinstance(self.node, Table):
             self.findings.wrong(self.node, f"no `deploy` for {', '.join(lacking)}; write deploy: COMMAND")
         return AppConfig(name, via, self._repository(items.get("repository"), via), environments, self.node.line)
@@ -149,6 +150,9 @@ class _App:
     ) -> EnvironmentConfig:
         nothing_said = isinstance(node, Scalar) and node.kind == "nothing"
         items = {} if nothing_said else items_of(node, self.findings)
+        for table in (shared, items):
+            if "deploy" in table and "heroku" in table:
+                self.findings.wrong(table["heroku"], "stands beside `deploy`; one of the two deploys it, leave one")
         for key, place in {**shared, **items, "": node}.items():
             self.places[app, name, key] = (place.path, place.line)
         values = _overridden(inherited, _values(items, _ENVIRONMENT_READERS, self.findings))
@@ -172,6 +176,9 @@ def _values(items: dict[str, Node], readers: dict[str, Reader], findings: Findin
 
 
 def _overridden(inherited: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    for one, other in (("deploy", "heroku"), ("heroku", "deploy")):
+        if one in own and other not in own:
+            inherited = {key: value for key, value in inherited.items() if key != other}
     merged = {key: {**inherited[key], **own[key]} for key in _MERGED if key in inherited and key in own}
     return {**inherited, **own, **merged}
 

@@ -204,6 +204,12 @@ def _auto(node: Node, findings: Findings, values: dict[str, Any]) -> Auto | None
     return Auto(**values) if "branch" in values else None
 
 
+def _heroku(node: Node, findings: Findings, values: dict[str, Any]) -> str | None:
+    if isinstance(node, Table) and "app" not in node.items:
+        findings.wrong(node, "names no app; write heroku: {app: NAME}")
+    return values.get("app")
+
+
 def _allow(node: Node, findings: Findings, values: dict[str, Any]) -> Allow | None:
     """Nobody at all is refused: it would stand for the default, which is everybody who may push."""
     listed = node.items.values() if isinstance(node, Table) else ()
@@ -221,11 +227,15 @@ _line = matching(re.compile(r"[^\x00-\x1f\x7f]+"), "one line of text")
 name = matching(LABEL, "made of letters, digits and ._- (at most 63, the first a letter or digit)")
 names: Reader = list_of(name)
 _TASKS = table_of(_TASK, "made of lower-case letters, digits and _:.- (the first a letter)", _command)
+# https://devcenter.heroku.com/articles/platform-api-reference#app
+_HEROKU_APP = re.compile(r"[a-z][a-z0-9-]{1,28}[a-z0-9]")
+_HEROKU_FORM = "the name of a Heroku app: 3 to 30 lower-case letters, digits and -"
 _VARIABLE_FORM = "made of letters, digits and _, not beginning with a digit or with KEDGE_"
 
 #: Keys that may stand in an app and in each of its environments.
 READERS: dict[str, Reader] = {
     "deploy": lambda node, findings: _command(node, findings) or "",
+    "heroku": record({"app": matching(_HEROKU_APP, _HEROKU_FORM)}, _heroku),
     "tasks": _tasks,
     "auto": record({"branch": _line, "after": _after}, _auto),
     "checks": list_of(_line),

@@ -118,7 +118,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     repository: WireRepository
     deployment_id: int | None
     command: str
-    """The command with its variables replaced."""
+    """The command with its variables replaced; empty where ``heroku`` is to build the sha."""
+    heroku: str | None = None
+    """The app on Heroku that is deployed, where no command does it."""
     variables: dict[str, str]
     """What stands raw in the command's environment: ``KEDGE_APP``, ``KEDGE_REF`` …"""
     env: dict[str, str]

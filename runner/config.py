@@ -17,6 +17,7 @@ from ghapp.core.settings import (
     in_clear,
 )
 from runner import secrets
+from runner.masking import SHORTEST
 from runner.secrets import Bindings
 
 SETTINGS = (
@@ -40,6 +41,8 @@ SETTINGS = (
         "none",
         "File that binds secrets to apps and environments: `app/environment: {NAME: {file: /path}}`.",
     ),
+    Setting("HEROKU_API_KEY", "none", "Key for apps with `heroku:`, where KEDGE_SECRETS binds none nearer to them."),
+    Setting("HEROKU_API_URL", "https://api.heroku.com", "Base URL of Heroku's Platform API."),
     Setting("KEDGE_WORKDIR", "~/.local/share/kedge/runner", "Folder for checkouts, journal and logs; its own alone."),
     Setting("KEDGE_RUNNER_SLOTS", "1", "How many deploys it runs at a time, 1 to 64."),
     *NETWORK_SETTINGS,
@@ -73,6 +76,7 @@ class Settings:
 def load(environ: Mapping[str, str]) -> Settings:
     """Read and check every setting. Raises `SettingsError` with all problems at once."""
     env = Environment(environ)
+    _heroku(env)
     settings = Settings(
         url=_url(env),
         token=_token(env),
@@ -133,6 +137,13 @@ def _bindings(env: Environment) -> Bindings:
     except SettingsError as error:
         env.problems += error.problems
         return {}
+
+
+def _heroku(env: Environment) -> None:
+    """Checked here; `runner.secrets` and `runner.heroku` read them."""
+    env.base_url("HEROKU_API_URL")
+    if key := env.text("HEROKU_API_KEY"):
+        env.judge_secret("HEROKU_API_KEY", key, SHORTEST)
 
 
 def _name(env: Environment) -> str:

@@ -8,6 +8,9 @@ from runner.secrets import NEVER
 BASE = ("PATH", "HOME", "LANG")
 
 
+WAY_OUT = ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE")
+"""What Kedge's own calls need to get out; commands ask for it by KEDGE_RUNNER_ENV."""
+
 REPO_TOKEN = "KEDGE_REPO_TOKEN"  # noqa: S105  a name, no secret
 """Where an environment says ``token: true``, its commands find the repository's token here."""
 
@@ -21,6 +24,8 @@ def build(
     (KEDGE_RUNNER_ENV). ``secrets`` are those of the job. Kedge's variables come last: nothing redefines them.
     """
     names = [name for name in (*BASE, *shared) if name in environ and name not in NEVER]
+    if job.heroku:
+        names += [name for name in ("HEROKU_API_URL", *WAY_OUT) if name in environ]
     token = {REPO_TOKEN: job.repo_token.value} if job.token and job.repo_token else {}
     return {
         **{name: environ[name] for name in names},

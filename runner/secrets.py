@@ -15,6 +15,9 @@ from ghapp.core.config import VARIABLE
 from ghapp.core.settings import SettingsError
 from runner.masking import SHORTEST
 
+HEROKU_KEY = "HEROKU_API_KEY"
+"""What a deploy to Heroku needs, whether its config names it or not."""
+
 NEVER = frozenset({"KEDGE_RUNNER_TOKEN", "KEDGE_RUNNER_TOKEN_FILE"})
 """The runner's own credentials: no command ever gets them, whoever asks."""
 
@@ -51,11 +54,11 @@ class Secrets:
 
     def missing(self, job: wire.Job) -> list[str]:
         """The names that the job wants and that are not bound to its app and environment."""
-        return [name for name in job.secrets if self._source(job, name) is None]
+        return [name for name in wanted(job) if self._source(job, name) is None]
 
     async def values(self, job: wire.Job) -> dict[str, str]:
         """The secrets of a job of which none is missing. Raises NoSecret."""
-        found = {name: self._source(job, name) for name in job.secrets}
+        found = {name: self._source(job, name) for name in wanted(job)}
         return {name: await _value(name, source, self.environ) for name, source in found.items() if source}
 
     def _source(self, job: wire.Job, name: str) -> Source | None:
@@ -70,6 +73,11 @@ class Secrets:
                     return source
         own = job.defined_in == "operator" and name in self.environ and name not in NEVER
         return Source("value", self.environ[name]) if own else None
+
+
+def wanted(job: wire.Job) -> list[str]:
+    """The names of the secrets that the job needs."""
+    return [*job.secrets, HEROKU_KEY] if job.heroku and HEROKU_KEY not in job.secrets else list(job.secrets)
 
 
 async def _value(name: str, source: Source, environ: Mapping[str, str]) -> str:

@@ -16,7 +16,7 @@ from runner.journal import Entry, Journal
 from runner.lease import Lease
 from runner.masking import Masks
 from runner.outgoing import OutgoingLog
-from runner.secrets import Secrets
+from runner.secrets import Secrets, wanted
 from runner.workspace import Workspaces
 
 
@@ -76,7 +76,7 @@ class Held:
     @cached_property
     def log(self) -> OutgoingLog:
         """The log on its way out. It masks what the command was given: ask for it once that is written down."""
-        names = (*self.job.secrets, REPO_TOKEN)
+        names = (*wanted(self.job), REPO_TOKEN)
         env = self.entry.read_env()
         return OutgoingLog(self.entry, Masks(env[name] for name in names if name in env), self.job.log_limit)
 

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from ghapp import wire
 from ghapp.core.values import Blocker
-from runner import admission, checks, environment, follow, journal, processes, statuses
+from runner import admission, checks, environment, follow, heroku, journal, processes, statuses
 from runner.backoff import Backoff
 from runner.checks import Gated
 from runner.client import LeaseOver, Unanswered
@@ -114,7 +114,7 @@ async def _prepare(held: Held) -> None:
     held.entry.write_command(
         Command(
             deploy_id=held.mark,
-            argv=journal.shell_argv(job.command),
+            argv=heroku.argv(job.task, job.heroku, job.sha) if job.heroku else journal.shell_argv(job.command),
             cwd=str(folder),
             env=environment.build(job, environ=held.tools.environ, shared=held.tools.shared, secrets=secrets),
             timeout_s=job.timeout,

@@ -40,6 +40,7 @@ def job(ctx: Context, claimed: Claimed) -> wire.Job:
         ),
         deployment_id=deploy.deployment_id,
         command=commands.render(config.command(deploy.task) or "", values),
+        heroku=None if config.command(deploy.task) else config.heroku,
         variables=commands.environment(values),
         env=config.env,
         secrets=list(config.secrets),

@@ -36,6 +36,7 @@ class Notify:
 class EnvironmentConfig:
     """One environment of one app, with everything that it inherits from the app filled in.
 
+    ``heroku`` is the Heroku app that takes the place of a ``deploy`` command, which then is empty.
     ``checks`` is None where every check that exists must be green, and empty where none is asked for.
     Durations are seconds, ``log_limit`` is bytes. ``defined_in``: ``operator`` or ``repository``; it goes with the
     config into every deploy, whichever door it comes through.
@@ -43,6 +44,7 @@ class EnvironmentConfig:
 
     name: str
     deploy: str
+    heroku: str | None = None
     aliases: tuple[str, ...] = ()
     tasks: dict[str, str] = field(default_factory=dict)
     auto: Auto | None = None
@@ -63,7 +65,7 @@ class EnvironmentConfig:
     defined_in: str = "operator"
 
     def command(self, task: str) -> str | None:
-        """The command template of a task, or None where the config names no such task."""
+        """The command template of a task, or None where the config names no such task. Empty: Heroku builds it."""
         return self.deploy if task == "deploy" else self.tasks.get(task)
 
     @property

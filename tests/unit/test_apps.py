@@ -570,3 +570,16 @@ def test_any_value_of_env_survives(env: dict[str, str]) -> None:
     config = {"a": {"deploy": "x", "env": env}}
     assert only(json.dumps(config)).env == env
     assert only(yaml.safe_dump(config, allow_unicode=False)).env == env
+
+
+def test_heroku_in_the_place_of_a_command_the_nearer_one_counts() -> None:
+    parsed = parse(
+        "a: {deploy: x, environments: {staging: {heroku: {app: a-staging}}, production: {}}}\n"
+        "b: {heroku: {app: b-all}, environments: {staging: {deploy: y}, production: {}}}\n"
+    )
+    assert parsed.problems == ()
+    said = [(one.deploy, one.heroku) for app in parsed.apps for one in app.environments]
+    assert said == [("", "a-staging"), ("x", None), ("y", None), ("", "b-all")]
+    assert sole_problem("a: {deploy: x, heroku: {app: abc}}").endswith("one of the two deploys it, leave one")
+    assert "write heroku: {app: NAME}" in sole_problem("a: {heroku: {}}")
+    assert "3 to 30 lower-case letters" in sole_problem("a: {heroku: {app: A_b}}")
