@@ -21,7 +21,7 @@ from ghapp.config import Settings, read_apps, unmet
 from ghapp.config_github import kept_settings
 from ghapp.credentials import PURPOSE, Credentials, opened, sealed, write
 from ghapp.sealing import sealer
-from ghapp.service import discovering, outgoing, reconciling, reload, setting_up, sweeping, tokens
+from ghapp.service import discovering, judging, outgoing, reconciling, reload, setting_up, sweeping, tokens
 from ghapp.service.context import Context, system_clock
 from ghapp.store import credentials as stored
 from ghapp.store.base import StoreError
@@ -106,6 +106,7 @@ def _workers(settings: Settings, ctx: Context) -> list[tuple[str, Coroutine[None
         ("inbox", work.work_forever(ctx, github_events.parse)),
         ("reconciler", reconciling.reconcile_forever(ctx, every_s)),
         ("outbox", outgoing.deliver_forever(ctx)),
+        ("judging", judging.judge_forever(ctx)),
         ("sweep", sweeping.sweep_forever(ctx)),
         ("own configs", discovering.look_forever(ctx, list_ms)),
         ("config", reload.watch_forever(ctx, partial(read_apps, settings), partial(unmet, settings))),

@@ -31,13 +31,14 @@ class Estimate(msgspec.Struct, frozen=True):
 
 
 class QueuedDeploy(shapes.Deploy, frozen=True, kw_only=True):
-    """``position`` is null for what is claimed or runs. ``estimate`` is null where nobody can know."""
+    """``position`` is null for what is claimed or runs, or is out of the line. ``estimate`` is null where nobody can
+    know."""
 
     estimate: Estimate | None
 
 
 class QueuePage(msgspec.Struct, frozen=True):
-    """One environment after the other; in each what is claimed or runs, then the line in order."""
+    """One environment after the other; in each what is claimed or runs, the line in order, and what is out of it."""
 
     items: list[QueuedDeploy]
     next: str | None

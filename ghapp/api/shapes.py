@@ -71,8 +71,8 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class Deploy(msgspec.Struct, frozen=True, kw_only=True):
-    """``position`` counts from 1 and is null unless it waits. ``status_problem`` says what went wrong in telling
-    the provider."""
+    """``position`` counts from 1 and is null unless it waits in line: an automatic deploy has none until its checks are
+    green. ``status_problem`` says what went wrong in telling the provider."""
 
     id: int
     app: str

@@ -151,7 +151,7 @@ def line(found: Line, now: datetime) -> Iterator[RenderableType]:
             commit(one),
             f"{times.ago(one.asked_at, now)} by {one.user}",
             _estimate(one, now),
-            Text("\n").join([Text(each.message) for each in one.blockers]) if one.position else state(one),
+            Text("\n").join([Text(each.message) for each in one.blockers]) if one.state == "queued" else state(one),
         )
         before = one.environment
     yield made

@@ -11,7 +11,7 @@ from ghapp.core.values import Blocker, BlockerKind
 SAMPLE = 20
 
 #: Who is held by one of these does not hold those behind (as in `core.line`).
-_ASIDE = frozenset({BlockerKind.LOCK, BlockerKind.REGISTERING, BlockerKind.ROLLED_BACK})
+_ASIDE = frozenset({BlockerKind.LOCK, BlockerKind.REGISTERING, BlockerKind.ROLLED_BACK, BlockerKind.SUPERSEDED})
 
 
 @dataclass(frozen=True, slots=True)

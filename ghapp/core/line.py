@@ -10,9 +10,8 @@ from ghapp.core.values import Blocker, BlockerKind, Lock, RolledBack, State
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """A queued deploy. ``front_at``: when it was put to the front, else None. ``own`` are the blockers that
-    concern it alone (checks, permissions of the token …), as last reported. While ``registering`` it has no
-    place yet: it can neither be claimed nor hold others. ``automatic``: nobody asked for it. ``undefined``: its config
-    is no longer in force, so that it has no place either."""
+    concern it alone (checks, permissions of the token …), as last reported. With anything in ``aside`` it can neither
+    be claimed nor hold others. ``automatic``: nobody asked for it. ``out_of_line``: it has no place yet."""
 
     id: int
     name: str
@@ -24,9 +23,9 @@ class Waiting:
     forced: frozenset[str] = frozenset()
     forced_by: str | None = None
     own: tuple[Blocker, ...] = ()
-    registering: Blocker | None = None
+    aside: tuple[Blocker, ...] = ()
     automatic: bool = False
-    undefined: Blocker | None = None
+    out_of_line: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,23 +42,25 @@ class Active:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a waiting deploy stands. ``next`` is true for the one that may be claimed."""
+    """Where a waiting deploy stands; ``position`` is None out of the line. ``next`` is true for the one that may be
+    claimed."""
 
     id: int
-    position: int
+    position: int | None
     blockers: tuple[Blocker, ...]
     next: bool
 
 
 #: Who is held by one of these does not hold those behind.
-_NO_PLACE = frozenset({BlockerKind.LOCK, BlockerKind.REGISTERING, BlockerKind.ROLLED_BACK, BlockerKind.CONFIG})
+_NO_PLACE = frozenset({BlockerKind.LOCK, BlockerKind.ROLLED_BACK})
 
 
-def order(waiting: Waiting) -> tuple[int, int, int, int]:
-    """Those put to the front first; else by (asked_at, provider's deployment id, own id)."""
+def order(waiting: Waiting) -> tuple[int, int, int, int, int]:
+    """Those put to the front first; else by (asked_at, provider's deployment id, own id). At the end those that are
+    out of the line."""
     at = waiting.asked_at if waiting.front_at is None else waiting.front_at
     unregistered = 1 << 62
-    return (waiting.front_at is None, at, waiting.deployment_id or unregistered, waiting.id)
+    return (waiting.out_of_line, waiting.front_at is None, at, waiting.deployment_id or unregistered, waiting.id)
 
 
 def arrange(
@@ -72,20 +73,20 @@ def arrange(
     places: list[Place] = []
     turn = _busy(active) if active else None
     for position, one in enumerate(sorted(waiting, key=order), 1):
-        waiting_for = tuple(blocker for blocker in (one.registering, one.undefined) if blocker)
         facts = gate.Facts(
             user=one.user,
             forced=one.forced,
             forced_by=one.forced_by,
-            waiting=waiting_for,
+            waiting=one.aside,
             locks=tuple(locks),
             rolled_back=rolled_back,
-            turn=turn,
+            turn=None if one.out_of_line else turn,
             automatic=one.automatic,
         )
         blockers = gate.decide(facts).blockers
-        places.append(Place(one.id, position, blockers or one.own, next=not blockers))
-        if turn is None and not any(blocker.kind in _NO_PLACE for blocker in blockers):
+        shown = None if one.out_of_line else position
+        places.append(Place(one.id, shown, blockers or one.own, next=not blockers))
+        if turn is None and not one.aside and not any(blocker.kind in _NO_PLACE for blocker in blockers):
             turn = _behind(one)
     return places
 

@@ -22,10 +22,16 @@ def told(kind: str, who: str | None, data: Mapping[str, object]) -> str:
     if kind in _ENDS:
         return sentences.ended(State(kind), None, _text(data, "reason"))
     match kind:
+        case "asked" if data.get("door") == Door.AUTOMATIC:
+            return f"{somebody} pushed it; it is deployed automatically."
         case "asked":
             return f"{somebody} asked for it {_door(_text(data, 'door'))}."
         case "registered":
             return "The provider knows it as a deployment."
+        case "in_line":
+            return "It may go out, and takes its place in the line."
+        case "passed_over":
+            return _text(data, "message")
         case "claimed":
             return f"Runner {somebody} took it, to ask the checks and to prepare."
         case "held":

@@ -99,5 +99,7 @@ async def force(
         ready_at=None,
     )
     await events.record(tx, now, "forced", who=who, deploy=deploy.id, what=sorted(what))
+    if deploy.out_of_line and what & {"checks", "all"}:
+        await asking.take_place(tx, ctx, deploy, compared_with=None)
     await lines.settle(tx, ctx, deploy.environment_id)
     return await deploys.get(tx, deploy.id) or deploy

@@ -1,9 +1,9 @@
-"""Which commits contain which: asked of the provider once, because it never changes."""
+"""Which commits contain which: asked of the provider once, because it never changes. What is on a branch does."""
 
 from cachetools import LRUCache
 
 from ghapp.core.values import Repository
-from ghapp.vcs.base import RepositoryClient
+from ghapp.vcs.base import NotFound, RepositoryClient
 
 #: Pairs of commits; a few hundred bytes each.
 REMEMBERED = 16_384
@@ -18,10 +18,26 @@ class Ancestry:
     async def contains(
         self, provider: str, client: RepositoryClient, repository: Repository, sha: str, commit: str
     ) -> bool:
-        """Does ``sha`` contain ``commit``? Raises ProviderError."""
+        """Does ``sha`` contain ``commit``? Raises ProviderError, NotFound where the provider has one of them not."""
         if sha == commit:
             return True
         key = (provider, repository.id, sha, commit)
         if key not in self._known:
             self._known[key] = (await client.compare(commit, sha)).status in {"ahead", "identical"}
         return self._known[key]
+
+    async def has(self, provider: str, client: RepositoryClient, repository: Repository, sha: str, commit: str) -> bool:
+        """As `contains`; what the provider does not have (any more) neither contains nor is contained."""
+        try:
+            return await self.contains(provider, client, repository, sha, commit)
+        except NotFound:
+            return False
+
+
+async def on_branch(client: RepositoryClient, sha: str, branch: str) -> bool:
+    """Is the commit on the branch now? Raises ProviderError, also where nothing of the repository can be seen: that
+    looks as if the branch was gone."""
+    if await client.reachable(sha, (branch,)):
+        return True
+    await client.default_branch()
+    return False

@@ -18,7 +18,8 @@ from ghapp.store.places import Environment
 class Request:
     """What is asked for. ``request`` tells repeated askings of the same thing; ``refused`` are blockers found
     when it was asked (who may, which refs): with any of them the deploy is recorded as rejected. ``registering``:
-    the provider does not know of it yet and is to be told. ``own``: what is known to be pending."""
+    the provider does not know of it yet and is to be told. ``out_of_line``: it is automatic, and to be judged before
+    it takes its place. ``own``: what is known to be pending."""
 
     request: str
     config: EnvironmentConfig
@@ -31,6 +32,7 @@ class Request:
     asked_at: int
     deployment_id: int | None = None
     registering: bool = False
+    out_of_line: bool = False
     forced: frozenset[str] = frozenset()
     on_behalf_of: str | None = None
     chat: Chat | None = None
@@ -66,6 +68,8 @@ async def ask(tx: Tx, ctx: Context, environment: Environment, request: Request) 
         request=request.request,
         deployment_id=request.deployment_id,
         registering=int(request.registering),
+        out_of_line=int(request.out_of_line),
+        judge_at=now if request.out_of_line else None,
         forced=request.forced,
         forced_by=request.user if request.forced else None,
         front_at=now if request.forced or request.task == ROLLBACK else None,
@@ -95,6 +99,27 @@ async def ask(tx: Tx, ctx: Context, environment: Environment, request: Request) 
         await _register(tx, deploy, now)
     await lines.settle(tx, ctx, environment.id, deploy_id)
     return await _known(tx, deploy_id)
+
+
+async def take_place(tx: Tx, ctx: Context, deploy: Deploy, *, compared_with: int | None) -> None:
+    """One that was out of the line is asked for from now on, and registered where it is not yet. ``compared_with``:
+    the id of what is live, that does not contain it (0: nothing is). The caller settles the line."""
+    now = ctx.now()
+    new = deploy.deployment_id is None
+    await deploys.save(
+        tx,
+        deploy.id,
+        out_of_line=0,
+        judge_at=None,
+        compared_with=compared_with,
+        stale_holds=0,
+        own_blockers=(),
+        asked_at=now,
+        registering=int(new),
+    )
+    await events.record(tx, now, "in_line", deploy=deploy.id)
+    if new:
+        await _register(tx, deploy, now)
 
 
 async def _register(tx: Tx, deploy: Deploy, now: int) -> None:

@@ -127,7 +127,7 @@ class Context:
             return problem
         for one in noted:
             log.info("event", **{name: value for name, value in asdict(one).items() if value is not None})
-        for topic in ("claims", "outbox", "changes"):
+        for topic in ("claims", "outbox", "judging", "changes"):
             self.signals.send(topic)
         return result
 

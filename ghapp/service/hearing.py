@@ -18,6 +18,7 @@ from ghapp.service import (
     lock_tasks,
     locking,
     permits,
+    pushing,
     registering,
     requesting,
 )
@@ -43,8 +44,15 @@ async def prepare(ctx: Context, provider: str, event: Event) -> Plan:
     if isinstance(event, CheckEvent):
         return lambda tx: _check(tx, ctx, provider, event)
     if isinstance(event, PushEvent):
-        return lambda tx: discovering.heard(tx, ctx, provider, event)
+        begun = await pushing.prepare(ctx, provider, event, await _apps_of(ctx, provider, event.repository))
+        return lambda tx: _pushed(tx, ctx, provider, event, begun)
     return lambda tx: _installation(tx, ctx, provider, event)
+
+
+async def _pushed(tx: Tx, ctx: Context, provider: str, event: PushEvent, begun: Plan) -> bool:
+    """It may change what the repository defines, and start deploys."""
+    concerned = await discovering.heard(tx, ctx, provider, event)
+    return await begun(tx) or concerned
 
 
 # Deployments
@@ -257,6 +265,8 @@ async def _check(tx: Tx, ctx: Context, provider: str, event: CheckEvent) -> bool
     for deploy in await deploys.of_sha(tx, repository_id, event.sha):
         if deploy.state is State.QUEUED and deploy.ready_at:
             await deploys.save(tx, deploy.id, ready_at=now)
+        elif deploy.state is State.QUEUED and deploy.out_of_line:
+            await deploys.save(tx, deploy.id, judge_at=now)
     return True
 
 

@@ -79,7 +79,9 @@ def policy_of(ctx: Context, deploy: Deploy) -> Policy:
 async def back_in_line(
     tx: Tx, ctx: Context, deploy: Deploy, *, ready_at: int, own: tuple[Blocker, ...] = (), stale_holds: int = 0
 ) -> Deploy:
-    """Back to its place: the lease is over, the blockers are kept, somebody looks again at ``ready_at``."""
+    """Back to its place: the lease is over, the blockers are kept, somebody looks again at ``ready_at``. An automatic
+    one whose checks are not green loses its place, and the app looks."""
+    out = deploy.automatic and any(blocker.kind is BlockerKind.CHECKS for blocker in own)
     await deploys.save(
         tx,
         deploy.id,
@@ -89,6 +91,8 @@ async def back_in_line(
         own_blockers=own,
         ready_at=ready_at,
         stale_holds=stale_holds,
+        out_of_line=int(out),
+        judge_at=ready_at if out else deploy.judge_at,
     )
     await events.record(tx, ctx.now(), "held", who=deploy.runner, deploy=deploy.id, blockers=own)
     await lines.settle(tx, ctx, deploy.environment_id)

@@ -5,11 +5,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from ghapp.core import forcing, line, own_config, sentences
+from ghapp.core import automatic, forcing, line, own_config, sentences
 from ghapp.core.actors import ANYTHING, Grant
 from ghapp.core.values import Blocker, BlockerKind, Door, Lock, RolledBack, State
 from ghapp.service import statuses
 from ghapp.service.context import Context
+from ghapp.store import automatic as unasked
 from ghapp.store import deploys, locks, places, releases
 from ghapp.store import waiting as stored
 from ghapp.store.base import Tx
@@ -84,13 +85,14 @@ def own_blockers(deploy: Deploy, runners: list[Runner], now: int, *, counted: bo
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What decides about a line besides those who wait in it."""
+    """What decides about a line besides those who wait in it. ``live`` is the id of the deploy that is, 0: none."""
 
     active: Deploy | None
     locks: Sequence[Lock]
     rolled_back: RolledBack | None
     runners: list[Runner]
     app: App
+    live: int = 0
 
 
 #: A waiting deploy and where it stands.
@@ -131,8 +133,11 @@ def held(deploy: Deploy) -> forcing.Held:
 async def places_in(
     tx: Tx, ctx: Context, environment_id: int, most: int | None = None, *, counted: bool = False
 ) -> list[Placed]:
-    """The line of an environment, whole or the first of it. ``counted`` as in `arranged`."""
+    """The line of an environment, whole or the first of it, and at its end what is out of it. ``counted`` as in
+    `arranged`."""
     waiting = await stored.line(tx, environment_id, most)
+    if most is None or len(waiting) < most:
+        waiting += await unasked.out_of_line(tx, [environment_id])
     return arranged(waiting, await _around(tx, ctx, environment_id), ctx.now(), counted=counted) if waiting else []
 
 
@@ -140,19 +145,20 @@ async def front_of(
     tx: Tx, ctx: Context, environment_id: int, also: Sequence[int] = (), *, counted: bool = False
 ) -> list[Placed]:
     """The `FRONT` of the line, or as much as it takes to know whose turn it is; and the deploys of those ids that
-    wait further back, whose positions are not right then."""
+    wait further back, whose positions are not right then. What is out of the line comes last."""
     waiting = await stored.line(tx, environment_id, FRONT)
-    if not waiting:
+    out_of_line = await unasked.out_of_line(tx, [environment_id])
+    if not waiting and not out_of_line:
         return []
     around = await _around(tx, ctx, environment_id)
-    placed = arranged(waiting, around, ctx.now(), counted=counted)
+    placed = arranged([*waiting, *out_of_line], around, ctx.now(), counted=counted)
     if len(waiting) < FRONT:
         return placed
     if not (around.active or any(place.next for _, place in placed)) and _may_pass_further_back(around, waiting):
         return await places_in(tx, ctx, environment_id, counted=counted)
-    ids = set(also) - {deploy.id for deploy in waiting}
+    ids = set(also) - {deploy.id for deploy, _ in placed}
     behind = [one for one in await deploys.several(tx, list(ids)) if one.state is State.QUEUED] if ids else []
-    return arranged([*waiting, *behind], around, ctx.now(), counted=counted) if behind else placed
+    return arranged([*waiting, *behind, *out_of_line], around, ctx.now(), counted=counted) if behind else placed
 
 
 def _may_pass_further_back(around: Around, waiting: Sequence[Deploy]) -> bool:
@@ -167,6 +173,7 @@ async def _around(tx: Tx, ctx: Context, environment_id: int) -> Around:
         await releases.rolled_back(tx, environment_id),
         await places.runners(tx),
         await places.app_of(tx, environment_id),
+        next((one.id for one in await releases.newest(tx, environment_id, 1)), 0),
     )
 
 
@@ -182,12 +189,14 @@ async def settle(tx: Tx, ctx: Context, environment_id: int, *also: int, whole: b
     now = ctx.now()
     for deploy, place in placed:
         ready_at = (deploy.ready_at or now) if place.next else None
-        alone = place.next and {blocker.kind for blocker in place.blockers} == {BlockerKind.CHECKS}
+        kinds = {blocker.kind for blocker in place.blockers}
+        alone = place.next and kinds == {BlockerKind.CHECKS} and not deploy.automatic
         checks_until = (deploy.checks_until or now + deploy.config.checks_timeout_s * 1000) if alone else None
-        same = (place.blockers, ready_at, checks_until) == (deploy.blockers, deploy.ready_at, deploy.checks_until)
-        if same:
+        judge_at = now if deploy.judge_at is None and BlockerKind.SUPERSEDED in kinds else deploy.judge_at
+        saved = {"blockers": place.blockers, "ready_at": ready_at, "checks_until": checks_until, "judge_at": judge_at}
+        if all(getattr(deploy, name) == value for name, value in saved.items()):
             continue
-        await deploys.save(tx, deploy.id, blockers=place.blockers, ready_at=ready_at, checks_until=checks_until)
+        await deploys.save(tx, deploy.id, **saved)
         if place.blockers != deploy.blockers:
             await statuses.want(tx, ctx, deploy, statuses.waiting_status(ctx, deploy, place.blockers))
 
@@ -214,14 +223,24 @@ def _waiting(deploy: Deploy, around: Around, now: int, *, counted: bool) -> line
         forced=deploy.forced,
         forced_by=deploy.forced_by,
         own=own_blockers(deploy, around.runners, now, counted=counted),
-        registering=_registering(deploy) if deploy.registering else None,
+        aside=_aside(deploy, around),
         automatic=deploy.door == Door.AUTOMATIC,
-        undefined=undefined(deploy, around.app),
+        out_of_line=bool(deploy.out_of_line),
     )
 
 
-def _registering(deploy: Deploy) -> Blocker:
-    return Blocker(BlockerKind.REGISTERING, sentences.registering(), since=deploy.created_at)
+def _aside(deploy: Deploy, around: Around) -> tuple[Blocker, ...]:
+    """What keeps it from having a place: its config is no longer in force; it is registered first, an automatic one
+    judged and compared with what is live."""
+    withdrawn = undefined(deploy, around.app)
+    found = (withdrawn,) if withdrawn else ()
+    if deploy.out_of_line:
+        return (*found, *(deploy.own_blockers or (automatic.unread(),)))
+    if deploy.registering:
+        return (Blocker(BlockerKind.REGISTERING, sentences.registering(), since=deploy.created_at), *found)
+    if deploy.automatic and around.live != deploy.compared_with:
+        return (*found, automatic.comparing(), *deploy.own_blockers)
+    return found
 
 
 def _active(deploy: Deploy) -> line.Active:

@@ -11,7 +11,7 @@ from ghapp.core.values import Lock, RolledBack, State
 from ghapp.service import lines
 from ghapp.service.context import Context
 from ghapp.service.problems import Problem
-from ghapp.store import deploys, events, locks, own_configs, places, releases
+from ghapp.store import automatic, deploys, events, locks, own_configs, places, releases
 from ghapp.store import history as pages
 from ghapp.store import waiting as stored
 from ghapp.store.base import Tx
@@ -23,7 +23,7 @@ from ghapp.store.places import App, Environment
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A deploy and its place in line, counted from 1; None where it does not wait."""
+    """A deploy and its place in line, counted from 1; None where it does not wait there."""
 
     deploy: Deploy
     position: int | None = None
@@ -211,7 +211,7 @@ async def environments_of(
 
 async def _find(tx: Tx, ctx: Context, environments: list[Environment]) -> _Found:
     ids = [one.id for one in environments]
-    active = await deploys.active_in(tx, ids)
+    active, live = await deploys.active_in(tx, ids), await deploys.live_in(tx, ids)
     held_by = await locks.every(tx, ctx.now())
     rolled_back = await releases.all_rolled_back(tx)
     runners = await places.runners(tx)
@@ -219,15 +219,22 @@ async def _find(tx: Tx, ctx: Context, environments: list[Environment]) -> _Found
     troubled = {one.repository_id: one for one in await own_configs.troubled(tx)}
     waiting: dict[int, list[Deploy]] = {}
     lengths = await stored.lengths(tx, ids)
-    for deploy in await stored.fronts(tx, list(lengths), lines.FRONT):
+    fronts = await stored.fronts(tx, list(lengths), lines.FRONT)
+    for deploy in [*fronts, *await automatic.out_of_line(tx, list(lengths))]:
         waiting.setdefault(deploy.environment_id, []).append(deploy)
     queues = {}
     for one in environments:
         if line := waiting.get(one.id):
             holding = [lock for lock in held_by if _holds(lock, one)]
-            around = lines.Around(active.get(one.id), holding, rolled_back.get(one.id), runners, rows[one.app_id])
+            around = lines.Around(
+                active.get(one.id),
+                holding,
+                rolled_back.get(one.id),
+                runners,
+                rows[one.app_id],
+                live[one.id].id if one.id in live else 0,
+            )
             queues[one.id] = [_seen(*placed) for placed in lines.arranged(line, around, ctx.now(), counted=True)]
-    live = await deploys.live_in(tx, ids)
     return _Found(environments, live, active, queues, lengths, held_by, rolled_back, troubled)
 
 
@@ -302,6 +309,5 @@ async def _now(tx: Tx, ctx: Context, shown: Sequence[Deploy]) -> tuple[Seen, ...
     for environment_id, ids in waiting.items():
         positions = await stored.positions(tx, environment_id, ids)
         for one, place in await lines.front_of(tx, ctx, environment_id, ids, counted=True):
-            if one.id in positions:
-                seen[one.id] = _seen(one, replace(place, position=positions[one.id]))
+            seen[one.id] = _seen(one, replace(place, position=positions.get(one.id)))
     return tuple(seen.get(one.id, Seen(one)) for one in shown)

@@ -33,6 +33,17 @@ async def newest(tx: Tx, repository_id: int, sha: str, *, after: int = 0) -> lis
     return [_check(row) for row in rows]
 
 
+async def last_seen(tx: Tx, repository_id: int, sha: str) -> int:
+    """When the last event came in that told of a check of that sha (ms); 0 where none did."""
+    row = await tx.one(
+        """SELECT MAX(seen_at) AS at FROM checks_seen
+           WHERE repository_id = :repository_id AND sha = :sha AND "key" <> ''""",
+        repository_id=repository_id,
+        sha=sha,
+    )
+    return (row["at"] if row else None) or 0
+
+
 async def see(tx: Tx, repository_id: int, sha: str, check: Check | None, now: int) -> int:
     """Count an event for the sha and keep what it told, unless something newer is known; the new counter."""
     count = await counter(tx, repository_id, sha) + 1

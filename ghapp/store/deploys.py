@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from ghapp.core.config import EnvironmentConfig
-from ghapp.core.values import Blocker, Chat, EndedBy, State
+from ghapp.core.values import Blocker, Chat, Door, EndedBy, State
 from ghapp.store.base import Row, Tx
 
 
@@ -46,6 +46,9 @@ class Deploy:
     forced_by: str | None
     forced: frozenset[str]
     checks_until: int | None
+    out_of_line: int
+    judge_at: int | None
+    compared_with: int | None
     stale_holds: int
     claims: int
     claim_id: str | None
@@ -82,6 +85,11 @@ class Deploy:
     def name(self) -> str:
         """``app#number``, as people say it."""
         return f"{self.app}#{self.number}"
+
+    @property
+    def automatic(self) -> bool:
+        """Nobody asked for it, and nobody has taken it upon themselves since by passing its checks."""
+        return self.door == Door.AUTOMATIC and not self.forced & {"checks", "all"}
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -39,9 +39,10 @@ def _head(row: Row) -> Head:
 
 
 async def line(tx: Tx, environment_id: int, most: int | None = None) -> list[Deploy]:
-    """The queued deploys of an environment in order; ``most``: only the first of them."""
+    """The queued deploys of an environment in order; ``most``: only the first of them. Not those out of the line."""
     rows = await tx.all(
-        f"""{SELECT} WHERE d.environment_id = :id AND d.state = 'queued' ORDER BY {_ORDER} LIMIT :most""",
+        f"""{SELECT} WHERE d.environment_id = :id AND d.state = 'queued' AND d.out_of_line = 0
+            ORDER BY {_ORDER} LIMIT :most""",
         id=environment_id,
         most=(1 << 62) if most is None else most,
     )
@@ -49,13 +50,13 @@ async def line(tx: Tx, environment_id: int, most: int | None = None) -> list[Dep
 
 
 async def fronts(tx: Tx, environment_ids: Sequence[int], most: int) -> list[Deploy]:
-    """The first queued deploys of each environment, in no order."""
+    """The first of each environment's line, in no order."""
     found = []
     for start in range(0, len(environment_ids), _TERMS):
         some = environment_ids[start : start + _TERMS]
         each = " UNION ALL ".join(
             f"""SELECT * FROM (SELECT d.id FROM deploys d WHERE d.environment_id = :e{place} AND d.state = 'queued'
-                ORDER BY {_ORDER} LIMIT :most) AS e{place}"""
+                AND d.out_of_line = 0 ORDER BY {_ORDER} LIMIT :most) AS e{place}"""
             for place in range(len(some))
         )
         given = {f"e{place}": one for place, one in enumerate(some)}
@@ -78,7 +79,7 @@ async def positions(tx: Tx, environment_id: int, deploy_ids: Sequence[int]) -> d
     rows = await tx.all(
         f"""SELECT id, position FROM (
               SELECT d.id, ROW_NUMBER() OVER (ORDER BY {_ORDER}) AS position FROM deploys d
-              WHERE d.environment_id = :environment_id AND d.state = 'queued') AS line
+              WHERE d.environment_id = :environment_id AND d.state = 'queued' AND d.out_of_line = 0) AS line
             WHERE id = ANY(:ids)""",
         environment_id=environment_id,
         ids=list(deploy_ids),

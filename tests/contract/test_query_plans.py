@@ -35,7 +35,7 @@ from tests.scale_data import NOW, Scale, fill
 GROWING = ("deploys", "events", "deliveries", "notices", "checks_seen", "claims", "log_chunks", "log_ends")
 #: Indexes of what is not over, which may be read whole.
 NOT_OVER = re.compile(
-    r"deploys_(line|heads|ready|active|leased|checks_until|of_sha)|(notices_waiting|notices_due|deliveries_waiting)"
+    r"deploys_(line|heads|ready|active|automatic|leased|checks_until|of_sha|judged)|(notices_waiting|notices_due|deliveries_waiting)"
 )
 SCALE = Scale(finished=4000, lines=20, line=5, apps=10, environments=4)
 SHA = f"{70:040x}"

@@ -10,7 +10,7 @@ import pytest
 from ghapp.api import as_wire
 from ghapp.core.actors import Actor
 from ghapp.core.values import Door, Lock, Repository
-from ghapp.service import acting, claiming, hearing, outgoing, permits, reload, rollback
+from ghapp.service import acting, claiming, hearing, judging, outgoing, permits, reload, rollback
 from ghapp.service.claiming import Claimed
 from ghapp.service.problems import Problem
 from ghapp.store import deploys, events, places
@@ -99,6 +99,7 @@ async def live(kedge: World, letters: str, environment: str = "production") -> N
 
 async def claim(kedge: World) -> Claimed | None:
     kedge.now[0] += 1000
+    await judging.judge_due(kedge.ctx)
     wish = claiming.Wish(
         claim_id=f"claim-{kedge.now[0]}", runner="r1", labels=(), apps=None, boot_id="b", version="1", wait_s=0
     )
@@ -413,6 +414,7 @@ async def automatic(kedge: World, letter: str) -> Deploy:
 
 
 async def blockers(kedge: World, deploy: Deploy) -> list[str]:
+    await judging.judge_due(kedge.ctx)
     return [one["kind"] for one in (await get(kedge, f"/shop/deploys/{deploy.number}"))["blockers"]]
 
 
@@ -437,7 +439,7 @@ async def test_automatic_deploys_wait_until_somebody_resumes_them(kedge: World) 
     environment = await post(kedge, "resume?env=production", 200)
     assert (environment["name"], environment["rolled_back"]) == ("production", None)
     assert environment["live"]["sha"] == sha("b")
-    assert (await run(kedge)).id == waiting.id
+    assert (await run(kedge)).id == later.id, "which has superseded the older one"
     assert (await post(kedge, "resume?env=production", 200))["rolled_back"] is None, "again, nothing happens"
 
 
@@ -465,14 +467,14 @@ async def test_force_does_not_pass_it(kedge: World) -> None:
 
 async def test_a_person_s_deploys_do_not_wait_and_let_the_automatic_ones_go_on(kedge: World) -> None:
     await live(kedge, "abc")
-    waiting = await automatic(kedge, "d")
+    waiting = await automatic(kedge, "f")
     await roll_back(kedge)
     await run(kedge)
     await kedge.ask(sha=sha("e"), environment="production")
     assert (await run(kedge, 1)).state == "failed"
     assert (await seen(kedge))["rolled_back"], "one that failed is no way on"
     assert await blockers(kedge, waiting) == ["rolled_back"]
-    await kedge.ask(sha=sha("f"), environment="production", user="ana")
+    await kedge.ask(sha=sha("d"), environment="production", user="ana")
     await run(kedge)
     assert (await seen(kedge))["rolled_back"] is None
     assert (await run(kedge)).id == waiting.id

@@ -54,6 +54,15 @@ def test_a_head_that_waits_for_checks_stays_next_and_those_behind_know_what_for(
     assert behind.blockers[0].message == "Behind hello#1: Waiting for check ci. To pass it: cancel 1."
 
 
+def test_who_is_out_of_the_line_has_no_position_holds_nobody_and_waits_for_no_turn() -> None:
+    out = waiting(1, out_of_line=True, aside=(CHECKS,), automatic=True)
+    head, behind, last = arrange([out, waiting(2, 20), waiting(3, 30)], None, [LOCK])
+    assert [(place.id, place.position) for place in (head, behind, last)] == [(2, 1), (3, 2), (1, None)]
+    assert [blocker.kind for blocker in last.blockers] == ["checks", "lock"]
+    head, last = arrange([out, waiting(2, 20)], None, [])
+    assert (head.next, last.next, last.blockers) == (True, False, (CHECKS,))
+
+
 @pytest.mark.parametrize(
     ("active", "kind", "said"),
     [
@@ -78,7 +87,7 @@ def test_a_lock_holds_all_but_who_passes_it() -> None:
 
 def test_one_that_is_being_registered_holds_nobody() -> None:
     registering = Blocker(BlockerKind.REGISTERING, "Being registered.")
-    first, second = arrange([waiting(1, registering=registering), waiting(2)], None, [])
+    first, second = arrange([waiting(1, aside=(registering,)), waiting(2)], None, [])
     assert (first.next, second.next, first.blockers) == (False, True, (registering,))
 
 
@@ -95,7 +104,7 @@ _waiting = st.builds(
     forced=st.frozensets(st.sampled_from(["checks", "lock", "all"])),
     forced_by=st.sampled_from([None, "bob", "eve"]),
     own=st.sampled_from([(READY,), (CHECKS,)]),
-    registering=st.sampled_from([None, None, Blocker(BlockerKind.REGISTERING, "Being registered.")]),
+    aside=st.sampled_from([(), (), (Blocker(BlockerKind.REGISTERING, "Being registered."),)]),
 )
 _lines = st.lists(_waiting, max_size=8, unique_by=lambda one: one.id)
 _active = st.sampled_from([None, RUNS, Active("hello#1", 1, "ana", State.RUNNING, 0, 1)])
@@ -128,7 +137,7 @@ def test_arrival_does_not_matter(
 @given(_lines)
 def test_a_free_line_without_locks_moves(line: list[Waiting]) -> None:
     """I4."""
-    registered = [one for one in line if not one.registering]
+    registered = [one for one in line if not one.aside]
     following = [place.id for place in arrange(line, None, []) if place.next]
     assert following == [min(registered, key=order).id] if registered else not following
 
