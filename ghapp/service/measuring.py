@@ -66,8 +66,8 @@ async def reconciler_lag(tx: Tx, ctx: Context, now: int) -> float | None:
     """Seconds: what the provider sent since then may be missing. None where no provider keeps a record of it, or
     none was read yet."""
     recording = [name for name, client in ctx.providers.items() if isinstance(client, Recording)]
-    read = [await reconciled.heard_until(tx, name) for name in recording]
-    return max((max(now - at, 0) / 1000 for at in read if at is not None), default=None)
+    positions = [await reconciled.position(tx, name) for name in recording]
+    return max((max(now - one.heard_until, 0) / 1000 for one in positions if one), default=None)
 
 
 async def measure(ctx: Context, actor: Actor) -> Measured:

@@ -41,12 +41,13 @@ _BATCH = 500
 
 @dataclass(slots=True)
 class Reader:
-    """What one process remembers of reading one provider's record. ``woken``: check events that were acted on."""
+    """What one process remembers of reading one provider's record. ``settled``: what was acted on, although it is not
+    in the inbox. ``wide_at``: when the longer overlap was last read (ms)."""
 
     provider: str
     record: DeliveryLog
     homes: Homes
-    woken: LRUCache[str, bool] = field(default_factory=lambda: LRUCache(10_000), repr=False)
+    settled: LRUCache[str, bool] = field(default_factory=lambda: LRUCache(10_000), repr=False)
     wide_at: int = 0
 
 
@@ -99,20 +100,29 @@ async def reconcile(ctx: Context, reader: Reader) -> None:
     """Read the record once and take in what is missing. Raises ProviderError, StoreError: then it is to be read
     again from where it was."""
     now = ctx.now()
-    position = await ctx.stores.main.write(lambda tx: reconciled.begin(tx, reader.provider, ctx.started_at))
+    position = await _position(ctx, reader.provider)
     wide = now >= reader.wide_at + WIDE_EVERY_MS
-    since = position.heard_until - (OVERLAP_MS if wide else SHORT_OVERLAP_MS)
+    since = min(position.heard_until, now) - (OVERLAP_MS if wide else SHORT_OVERLAP_MS)
     record = await reader.record.since(since)
     missing = await _missing(ctx, reader, position, record.sent)
-    gaps = await _take_in(ctx, reader, [one for one in missing if one.use is Use.WORK])
-    if not record.whole:
-        gaps.append(since)
+    gone = await _take_in(ctx, reader, [one for one in missing if one.use is Use.WORK])
+    gaps = [one.at for one in gone] + ([] if record.whole else [since])
     if gaps:
         await _close_gap(ctx, reader, max(min(gaps), now - LOOK_BACK_MS))
-    await _wake(ctx, reader, [one for one in missing if one.use is Use.CHECKS])
+    news = [one for one in missing if one.use is Use.CHECKS]
+    await _wake(ctx, reader, {one.repository_id for one in news if one.repository_id})
+    reader.settled.update({one.guid: True for one in (*gone, *news)})
     await ctx.stores.main.write(lambda tx: reconciled.move(tx, reader.provider, now))
     if wide:
         reader.wide_at = now
+
+
+async def _position(ctx: Context, provider: str) -> Position:
+    """Where reading goes on; at the first start ever it begins then."""
+    known = await ctx.stores.main.read(lambda tx: reconciled.position(tx, provider))
+    if known is None:
+        known = await ctx.stores.main.write(lambda tx: reconciled.begin(tx, provider, ctx.started_at))
+    return known
 
 
 async def _missing(ctx: Context, reader: Reader, position: Position, sent: Sequence[Sent]) -> list[Sent]:
@@ -127,7 +137,7 @@ async def _missing(ctx: Context, reader: Reader, position: Position, sent: Seque
 
     first: dict[str, Sent] = {}
     for one in sorted(useful, key=lambda one: (one.at, one.id)):
-        if counts(one) and one.guid not in reader.woken:
+        if counts(one) and one.guid not in reader.settled:
             first.setdefault(one.guid, one)
     known = await _known(ctx, list(first))
     return [one for guid, one in first.items() if guid not in known]
@@ -141,17 +151,17 @@ async def _known(ctx: Context, guids: Sequence[str]) -> set[str]:
     return known
 
 
-async def _take_in(ctx: Context, reader: Reader, missing: Sequence[Sent]) -> list[int]:
-    """Store each as if it had arrived. Returns the times (ms) of those that the provider does not have any more; one
-    that cannot be read now keeps none of the others waiting, and is raised at the end."""
-    gone: list[int] = []
+async def _take_in(ctx: Context, reader: Reader, missing: Sequence[Sent]) -> list[Sent]:
+    """Store each as if it had arrived. Returns those that the provider does not have any more; one that cannot be
+    read now keeps none of the others waiting, and is raised at the end."""
+    gone: list[Sent] = []
     failed: list[ProviderError] = []
     for one in missing:
         try:
             await _store(ctx, await reader.record.recover(one))
         except (NotFound, Refused) as error:
             log.warning("a delivery cannot be read back", delivery=one.guid, delivered=one.event, why=str(error))
-            gone.append(one.at)
+            gone.append(one)
         except Unavailable as error:
             failed.append(error)
             if len(failed) >= PATIENCE:
@@ -184,15 +194,13 @@ async def _close_gap(ctx: Context, reader: Reader, since: int) -> None:
             await _store(ctx, one)
 
 
-async def _wake(ctx: Context, reader: Reader, news: Sequence[Sent]) -> None:
+async def _wake(ctx: Context, reader: Reader, repository_ids: set[int]) -> None:
     """Whatever waits in a repository of which checks have changed is looked at again: as after an event for its sha
     that does not say what has changed."""
-    for repository_id in {one.repository_id for one in news if one.repository_id}:
+    for repository_id in repository_ids:
         home = reader.homes.known[repository_id].repository
         for sha in await ctx.stores.main.read(_waiting(reader.provider, home)):
             await ctx.decide(await hearing.prepare(ctx, reader.provider, CheckEvent(home, sha, None)))
-    for one in news:
-        reader.woken[one.guid] = True
 
 
 def _waiting(provider: str, repository: Repository) -> Work[list[str]]:

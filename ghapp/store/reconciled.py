@@ -15,16 +15,21 @@ class Position:
     heard_until: int
 
 
+async def position(tx: Tx, provider: str) -> Position | None:
+    """None where its record was never read."""
+    row = await tx.one("SELECT begun_at, heard_until FROM reconciled WHERE provider = :provider", provider=provider)
+    return Position(**row) if row else None
+
+
 async def begin(tx: Tx, provider: str, now: int) -> Position:
-    """The position; where it is the first time ever, it is now."""
+    """The position, which is now unless it was begun meanwhile."""
     await tx.run(
         """INSERT INTO reconciled (provider, begun_at, heard_until) VALUES (:provider, :now, :now)
            ON CONFLICT (provider) DO NOTHING""",
         provider=provider,
         now=now,
     )
-    row = await tx.one("SELECT begun_at, heard_until FROM reconciled WHERE provider = :provider", provider=provider)
-    return Position(**row) if row else Position(now, now)
+    return await position(tx, provider) or Position(now, now)
 
 
 async def move(tx: Tx, provider: str, until: int) -> None:
@@ -34,12 +39,6 @@ async def move(tx: Tx, provider: str, until: int) -> None:
         provider=provider,
         until=until,
     )
-
-
-async def heard_until(tx: Tx, provider: str) -> int | None:
-    """None where its record was never read."""
-    row = await tx.one("SELECT heard_until FROM reconciled WHERE provider = :provider", provider=provider)
-    return row["heard_until"] if row else None
 
 
 async def watch(tx: Tx, name: str, source: str, now: int) -> None:

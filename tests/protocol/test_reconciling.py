@@ -106,7 +106,8 @@ class World:
         return [row["deployment_id"] for row in await self.rig.ctx.stores.main.read(lambda tx: tx.all(query))]
 
     async def position(self) -> int | None:
-        return await self.rig.ctx.stores.main.read(lambda tx: reconciled.heard_until(tx, "github"))
+        position = await self.rig.ctx.stores.main.read(lambda tx: reconciled.position(tx, "github"))
+        return position.heard_until if position else None
 
 
 @pytest.fixture
@@ -193,6 +194,15 @@ async def test_the_position_moves_only_when_everything_older_is_stored(world: Wo
     await world.read_later(2000)
     assert await world.taken() == ["guid-1", "guid-3", "guid-2"]
     assert await world.position() == world.rig.clock[0]
+
+
+async def test_a_clock_that_was_ahead_for_a_while_hides_nothing(world: World) -> None:
+    world.rig.clock[0] += 86_400_000
+    await world.read()
+    world.rig.clock[0] -= 86_400_000
+    world.record.send()
+    await world.read_later()
+    assert world.record.asked == [1]
 
 
 @pytest.mark.parametrize("problem", [RateLimited("Slow down.", retry_after_s=60), Unavailable("GitHub is down.")])
@@ -286,6 +296,8 @@ async def test_a_payload_that_is_gone_is_made_up_for_by_a_listing(world: World) 
     world.record.listed = [Recovered("deployment-7-1", "deployment", body)]
     await world.read_later()
     assert (world.record.listings, await world.deployed()) == ([one.at], [1])
+    await world.read_later()
+    assert (len(world.record.listings), world.record.asked) == (1, [1]), "once"
 
 
 async def test_check_events_wake_what_waits_and_cost_no_call(world: World) -> None:
