@@ -68,32 +68,27 @@ async def reconcile_forever(ctx: Context, every_s: float) -> None:
 async def _forever(ctx: Context, reader: Reader, every_s: float) -> None:
     failures = 0
     while True:
-        pause_s = every_s
+        wait_s = every_s
         try:
             await reconcile(ctx, reader)
             if failures:
                 log.info("reconciled again", provider=reader.provider, failures=failures)
             failures = 0
         except Exception as error:
-            pause_s = min(LONGEST_PAUSE_S, every_s * 2 ** min(failures, 10))
-            if isinstance(error, RateLimited):
-                pause_s = max(pause_s, error.retry_after_s)
-            if failures == 0:
-                _tell(reader, error, pause_s)
             failures += 1
-        await asyncio.sleep(pause_s)
+            wait_s = pause_s(every_s, failures, error)
+            if failures == 1:  # how long it lasts is to be seen in the lag
+                unexpected = not isinstance(error, ProviderError | StoreError)
+                about = {"provider": reader.provider, "why": str(error), "in_s": wait_s}
+                log.warning("cannot reconcile, will be tried again", **about, exc_info=unexpected)
+        await asyncio.sleep(wait_s)
 
 
-def _tell(reader: Reader, error: Exception, pause_s: float) -> None:
-    """Once: how long it has lasted is to be seen in the lag."""
-    expected = isinstance(error, ProviderError | StoreError)
-    log.warning(
-        "cannot reconcile, will be tried again",
-        provider=reader.provider,
-        why=str(error),
-        in_s=pause_s,
-        exc_info=not expected,
-    )
+def pause_s(every_s: float, failures: int, error: Exception) -> float:
+    """Seconds until the next reading after so many failed ones in a row: ever longer, and as long as the provider
+    wishes. Pure."""
+    wished_s = error.retry_after_s if isinstance(error, RateLimited) else 0.0
+    return max(wished_s, min(LONGEST_PAUSE_S, every_s * 2.0 ** min(failures - 1, 10)))
 
 
 async def reconcile(ctx: Context, reader: Reader) -> None:

@@ -172,7 +172,11 @@ class World(People):
 
 @asynccontextmanager
 async def world_in(folder: Path, database_url: str, **settings: str) -> AsyncIterator[World]:
-    """Sandbox GitHub with a repository and an installed App; app and runner are started by the test."""
+    """Sandbox GitHub with a repository and an installed App; app and runner are started by the test.
+
+    Its API is below ``/api/v3`` alone, as at an Enterprise server; github.com's shape is used by
+    ``tests/integration/test_sandbox*``.
+    """
     url = f"http://127.0.0.1:{free_port()}"
     async with Sandbox(folder / "github", enterprise=True) as github, aiohttp.ClientSession() as session:
         github.add_repository(REPOSITORY, private=True)

@@ -10,7 +10,7 @@ import pytest
 from ghapp.core.values import Repository
 from ghapp.service.homes import Homes
 from ghapp.service.measuring import reconciler_lag
-from ghapp.service.reconciling import LOOK_BACK_MS, OVERLAP_MS, WIDE_EVERY_MS, Reader, reconcile
+from ghapp.service.reconciling import LOOK_BACK_MS, OVERLAP_MS, WIDE_EVERY_MS, Reader, pause_s, reconcile
 from ghapp.store import inbox, reconciled
 from ghapp.vcs import github_events
 from ghapp.vcs.base import NotFound, ProviderError, RateLimited, Unavailable
@@ -342,3 +342,19 @@ async def test_deliveries_read_back_and_webhooks_may_race(world: World) -> None:
     await world.read_later()
     assert await world.taken() == [one.guid for one in sent]
     assert await world.deployed() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("failures", "error", "wait_s"),
+    [
+        (1, Unavailable("Down."), 3),
+        (2, Unavailable("Down."), 6),
+        (5, Unavailable("Down."), 48),
+        (1000, Unavailable("Down."), 300),
+        (1, RateLimited("Slow down.", retry_after_s=900), 900),
+        (4, RateLimited("Slow down.", retry_after_s=1), 24),
+        (3, ValueError("a defect"), 12),
+    ],
+)
+def test_after_failures_it_is_asked_ever_less_often(failures: int, error: Exception, wait_s: float) -> None:
+    assert pause_s(3, failures, error) == wait_s
