@@ -38,7 +38,7 @@ class Homes:
         if not fresh or not seen <= self.known.keys() | self._strangers:
             asked_at, configs = ctx.now(), ctx.apps.configs
             self.known = await self._find(ctx, configs, begun_at)
-            self._strangers = seen - self.known.keys()
+            self._strangers |= seen
             self._asked_at, self._configs = asked_at, configs
         return self.known
 
