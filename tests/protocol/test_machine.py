@@ -20,8 +20,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from ghapp.core.values import STATUS_OF, State
-from ghapp.service import outgoing
+from ghapp.core.actors import ADMIN
+from ghapp.core.values import STATUS_OF, Door, State
+from ghapp.service import outgoing, rollback
 from ghapp.service.problems import Problem
 from ghapp.store.stores import MIGRATIONS, open_stores
 from ghapp.vcs.base import Unavailable
@@ -31,11 +32,14 @@ from tests.protocol.rig import Rig, rig_on
 T = TypeVar("T")
 
 ENVIRONMENTS = ("staging", "production")
+SHAS = tuple(letter * 40 for letter in "abc")
 #: Later ones are never followed by earlier ones.
 RANK = {"queued": 0, "pending": 1, "in_progress": 2, "success": 3, "failure": 3, "error": 3, "inactive": 4}
 #: event -> the changes of state that it may bring to one deploy.
 MAY: dict[str, set[tuple[str, str]]] = {
     "ask": set(),
+    "hear again": set(),
+    "roll back": set(),
     "claim": {("queued", "claimed")},
     "beat": set(),
     "hold": {("claimed", "queued")},
@@ -60,6 +64,7 @@ class Known:
 
     environment: str
     place: tuple[int, int]
+    sha: str
     front_at: int | None = None
     forced: set[str] = field(default_factory=set)
     state: str = "queued"
@@ -93,8 +98,16 @@ class Protocol(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.stack = contextlib.AsyncExitStack()
         self.rig: Rig = self.loop.run(self._open())
+        for sha in SHAS[:2]:  # so that there is something to go back to
+            self.ask("staging", 0, sha)
+            for event, happening in (
+                ("claim", self._claim()),
+                ("start", self._start("not")),
+                ("finish", self._finish()),
+            ):
+                self._do(event, happening)
         for environment in (*ENVIRONMENTS, *ENVIRONMENTS):
-            self.ask(environment, 0)
+            self.ask(environment, 0, SHAS[2])
 
     async def _open(self) -> Rig:
         self.stack.enter_context(mock.patch.object(outgoing, "AT_ONCE", 1))  # one order, so that it can be replayed
@@ -131,32 +144,62 @@ class Protocol(RuleBasedStateMachine):
     # What happens
 
     @precondition(lambda self: sum(known.state == "queued" for known in self.known.values()) < 4)
-    @rule(environment=st.sampled_from(ENVIRONMENTS), late_s=st.integers(0, 20))
-    def ask(self, environment: str, late_s: int) -> None:
+    @rule(environment=st.sampled_from(ENVIRONMENTS), late_s=st.integers(0, 20), sha=st.sampled_from(SHAS))
+    def ask(self, environment: str, late_s: int, sha: str) -> None:
         async def do() -> None:
             created_at = self.rig.clock[0] - late_s * 1000
-            deploy = await self.rig.deployment(environment, created_at=created_at)
+            deploy = await self.rig.deployment(environment, created_at=created_at, sha=sha)
             self.ids[deploy.id] = deploy.deployment_id or 0
-            self.known[deploy.id] = Known(environment, (created_at, deploy.deployment_id or 0))
+            self.known[deploy.id] = Known(environment, (created_at, deploy.deployment_id or 0), sha)
 
         self._do("ask", do())
+
+    @rule(data=st.data(), late_s=st.integers(0, 20))
+    def hear_again(self, data: st.DataObject, late_s: int) -> None:
+        """The provider tells of a deployment once more, as a delivery that is sent again or read back."""
+        deploy_id = data.draw(st.sampled_from(sorted(self.known)))
+        known = self.known[deploy_id]
+        told = {"deployment_id": self.ids[deploy_id], "sha": known.sha, "created_at": self.rig.clock[0] - late_s * 1000}
+
+        async def do() -> None:
+            assert (await self.rig.deployment(known.environment, **told)).id == deploy_id, "one deploy, heard twice"
+
+        self._do("hear again", do())
+
+    @precondition(lambda self: not (self.rig.provider.refusals or self.rig.provider.lost))
+    @precondition(lambda self: sum(known.state == "queued" for known in self.known.values()) < 6)
+    @rule(environment=st.sampled_from(ENVIRONMENTS))
+    def roll_back(self, environment: str) -> None:
+        async def do() -> None:
+            wish = rollback.Wish(environment=environment, wait=True, door=Door.API)
+            with contextlib.suppress(Problem):  # there may be nothing to go back to
+                asked_at = self.rig.clock[0]
+                deploy = await rollback.roll_back(self.rig.ctx, ADMIN, "hello", wish)
+                await self.rig.deliver()
+                deploy = await self.rig.get(deploy)
+                assert deploy.deployment_id, "the provider knows it"
+                self.ids[deploy.id] = deploy.deployment_id or 0
+                place = (deploy.asked_at, deploy.deployment_id or 0)
+                self.known[deploy.id] = Known(environment, place, deploy.sha, front_at=asked_at)
+
+        self._do("roll back", do())
 
     @precondition(lambda self: any(self._head(environment) for environment in ENVIRONMENTS))
     @rule()
     def claim(self) -> None:
-        async def do() -> None:
-            heads = {environment: self._head(environment) for environment in ENVIRONMENTS}
-            ready = [head for head in heads.values() if head and await self._ready(head)]
-            status, job = await self.rig.claim()
-            assert (status == 200) is bool(ready), "I4: what may be claimed is"
-            if status == 200:
-                assert job["id"] in ready, "I6, rule 2: the head, and only where nothing holds it"
-                known = self.known[job["id"]]
-                assert job["lease"] not in known.leases, "rule 5: a lease is never given twice"
-                known.leases.append(job["lease"])
-                self.jobs.append(job)
+        self._do("claim", self._claim())
 
-        self._do("claim", do())
+    async def _claim(self) -> None:
+        heads = {environment: self._head(environment) for environment in ENVIRONMENTS}
+        ready = [head for head in heads.values() if head and await self._ready(head)]
+        status, job = await self.rig.claim()
+        assert (status == 200) is bool(ready), "I4: what may be claimed is"
+        if status == 200:
+            assert job["id"] in ready, "I6, rule 2: the head, and only where nothing holds it"
+            known = self.known[job["id"]]
+            assert job["lease"] not in known.leases, "rule 5: a lease is never given twice"
+            known.leases.append(job["lease"])
+            self.jobs.append(job)
 
     @precondition(lambda self: self.jobs)
     @rule(data=st.data(), call=st.sampled_from(["beat", "hold"]))
@@ -171,34 +214,34 @@ class Protocol(RuleBasedStateMachine):
     @precondition(lambda self: any(known.state == "claimed" for known in self.known.values()))
     @rule(data=st.data(), writes=WRITES)
     def start(self, data: st.DataObject, writes: str) -> None:
-        job = data.draw(self._some_job("claimed"))
+        self._do("start", self._start(writes, data.draw(self._some_job("claimed"))))
 
-        async def do() -> None:
-            status, answer = await self.rig.start(job)
-            self._judge(job, (status, answer))
-            if status == 200 and answer["answer"] == "yes":
-                known = self.known[job["id"]]
-                if not known.started_with:
-                    assert known.passes(known.environment in self.locked), "I3: not through a lock"
-                    assert not known.cancelled, "I3: not after a cancel"
-                known.started_with.add(job["lease"])
-                assert known.started_with == {job["lease"]}, "I1: only one lease ever starts it"
-                await self._write(job, answer, writes)
-
-        self._do("start", do())
+    async def _start(self, writes: str, job: dict[str, Any] | None = None) -> None:
+        job = job or self.jobs[-1]
+        status, answer = await self.rig.start(job)
+        self._judge(job, (status, answer))
+        if status == 200 and answer["answer"] == "yes":
+            known = self.known[job["id"]]
+            if not known.started_with:
+                assert known.passes(known.environment in self.locked), "I3: not through a lock"
+                assert not known.cancelled, "I3: not after a cancel"
+            known.started_with.add(job["lease"])
+            assert known.started_with == {job["lease"]}, "I1: only one lease ever starts it"
+            await self._write(job, answer, writes)
 
     @precondition(lambda self: self.jobs)
     @rule(data=st.data(), ended_by=st.sampled_from(["exit", "error", "cancel"]), code=st.integers(0, 1), writes=WRITES)
     def finish(self, data: st.DataObject, ended_by: str, code: int, writes: str) -> None:
-        job = data.draw(self._some_job("running"))
+        self._do("finish", self._finish(writes, ended_by, code, data.draw(self._some_job("running"))))
 
-        async def do() -> None:
-            status, answer = await self.rig.finish(job, ended_by, exit_code=code)
-            self._judge(job, (status, answer))
-            if status == 200:
-                await self._write(job, answer, writes)
-
-        self._do("finish", do())
+    async def _finish(
+        self, writes: str = "not", ended_by: str = "exit", code: int = 0, job: dict[str, Any] | None = None
+    ) -> None:
+        job = job or self.jobs[-1]
+        status, answer = await self.rig.finish(job, ended_by, exit_code=code)
+        self._judge(job, (status, answer))
+        if status == 200:
+            await self._write(job, answer, writes)
 
     @rule(data=st.data(), what=st.sampled_from(["cancel", "force checks", "force lock", "lock", "lock", "lock"]))
     def somebody_acts(self, data: st.DataObject, what: str) -> None:
@@ -233,14 +276,17 @@ class Protocol(RuleBasedStateMachine):
 
         self._do("declare dead", do())
 
-    @rule(what=st.sampled_from(["deliver", "deliver", "green", "pending", "lost", "refused", "broken", "late"]))
-    def the_provider_acts(self, what: str) -> None:
+    @rule(
+        what=st.sampled_from(["deliver", "deliver", "green", "pending", "lost", "refused", "broken", "late"]),
+        sha=st.sampled_from(SHAS),
+    )
+    def the_provider_acts(self, what: str, sha: str) -> None:
         """It is told, it tells, and it is in trouble: a write fails, or is done although no answer tells so."""
         provider = self.rig.provider
         if what == "deliver":
             self._do("other", self.rig.deliver())
         elif what in {"green", "pending"}:
-            check = self.rig.check("ci", "success") if what == "green" else self.rig.check("lint", "pending")
+            check = self.rig.check(*(("ci", "success") if what == "green" else ("lint", "pending")), sha=sha)
             self._do("other", check)
         elif what == "late":
             self._write_late()
@@ -268,8 +314,8 @@ class Protocol(RuleBasedStateMachine):
     def _do(self, event: str, happening: Any) -> Any:
         """Let it happen, then look: at most one deploy has changed, in a way that the event may bring."""
         result = self.loop.run(happening)
-        changed = []
-        for row in self.loop.run(self._rows()):
+        changed, rows = [], self.loop.run(self._rows())
+        for row in rows:
             known = self.known[row["id"]]
             if row["state"] != known.state:
                 changed.append((known.state, row["state"]))
@@ -282,7 +328,18 @@ class Protocol(RuleBasedStateMachine):
         for environment in ENVIRONMENTS:
             active = [known for known in self._in(environment) if known.state in {"claimed", "running"}]
             assert len(active) <= 1, "I2"
+        self._look_at_lines({row["id"]: row for row in rows})
         return result
+
+    def _look_at_lines(self, rows: dict[int, Any]) -> None:
+        """Whose turn it is may be claimed, and nobody else; who is held by a lock says so."""
+        assert set(rows) == set(self.known), "no deploy is lost, and none appears"
+        heads = {self._head(environment) for environment in ENVIRONMENTS}
+        for deploy_id, known in self.known.items():
+            if known.state == "queued":
+                row, held = rows[deploy_id], not known.passes(known.environment in self.locked)
+                assert (row["ready_at"] is not None) is (deploy_id in heads), "I4, I6: the head, and only the head"
+                assert not held or '"kind":"lock"' in row["blockers"], "who is held by a lock says so"
 
     async def _rows(self) -> list[Any]:
         return await self.rig.ctx.stores.main.read(
