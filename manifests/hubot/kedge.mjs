@@ -32,13 +32,14 @@ class Told extends Error {}
 
 const NAME = "([-_.0-9a-z]+)";
 const PLACE = `(?:\\s+(?:to|in|on)\\s+${NAME})`;
+const MORE = "(?:/(\\S+))?";
 const OF = `${NAME}(?:\\s+(?:to|in|on))?\\s+${NAME}`;
-/** `2h`, `30 minutes`, and not `2 months`. */
-const LASTING = "(\\d+)\\s?([smhdw])(?:ec(?:ond)?s?|in(?:ute)?s?|ours?|ays?|eeks?)?\\b";
+/** `for 2h`, `for 30 minutes`, and not `for 2 months`. */
+const LASTING = "(?:\\s+for\\s+(\\d+)\\s?([smhdw])(?:ec(?:ond)?s?|in(?:ute)?s?|ours?|ays?|eeks?)?\\b)?";
 const GRAMMAR = [
-  ["lock", `(?:deploy:)?lock\\s+${OF}(?:\\s+for\\s+${LASTING})?(?:\\s*[:,]?\\s+(.+))?`, "app env number unit reason"],
+  ["lock", `(?:deploy:)?lock\\s+${OF}${LASTING}(?:\\s*[:,]?\\s+(.+))?`, "app env number unit reason"],
   ["unlock", `(?:deploy:)?unlock\\s+${OF}`, "app env"],
-  ["deploy", `deploy(?::([^\\s!]+))?(!)?\\s+${NAME}(?:/(\\S+))?(?:${PLACE}(?:/(\\S+))?)?`, "task force app ref env hosts"],
+  ["deploy", `deploy(?::([^\\s!]+))?(!)?\\s+${NAME}${MORE}(?:${PLACE}${MORE})?`, "task force app ref env hosts"],
   ["deploys", `deploys\\s+${NAME}${PLACE}?`, "app env"],
   ["where", `where\\s+can\\s+i\\s+deploy\\s+${NAME}\\??`, "app"],
   ["queue", `queue\\s+${NAME}${PLACE}?`, "app env"],
@@ -76,7 +77,12 @@ async function call(who, base, token, path, { method = "GET", body, headers = {}
   try {
     const response = await fetch(base.replace(/\/+$/, "") + path, {
       method,
-      headers: { Authorization: `Bearer ${token}`, "Content-Type": "application/json", "User-Agent": "kedge-hubot", ...headers },
+      headers: {
+        Authorization: `Bearer ${token}`,
+        "Content-Type": "application/json",
+        "User-Agent": "kedge-hubot",
+        ...headers,
+      },
       body: body && JSON.stringify(body),
       signal: AbortSignal.timeout(PATIENCE_MS),
     });
@@ -206,7 +212,14 @@ async function deploy({ task, force, app: name, ref, env, hosts }, asker) {
     description: `${task ?? "deploy"} on ${environment} for ${asker.notify.user_name} from Hubot`.slice(0, 140),
     payload: { app: app.name, name: app.name, hosts: hosts ?? "", ...(force ? { force: true } : {}), ...asker },
   });
-  return heard(app, made, `${app.name}: ${wanted} to ${environment}`);
+  const asked = `${app.name}: ${wanted} to ${environment}`;
+  try {
+    return await heard(app, made, asked);
+  } catch (error) {
+    if (!(error instanceof Told)) throw error;
+    const unknown = `GitHub has it as deployment ${made.id}, but how it stands is not known`;
+    throw new Told(`${asked}: ${unknown}. ${error.message}`);
+  }
 }
 
 async function create(app, body) {
@@ -256,7 +269,7 @@ async function where({ app: name }) {
 function around(one) {
   const said = [one.live ? `${what(one.live)} is live since ${clock(one.live_since)}` : "nothing is live"];
   if (one.running) said.push(`${one.running.app}#${one.running.number} runs`);
-  if (one.queue.length) said.push(`${one.queue.length} in line`);
+  if (one.waiting) said.push(`${one.waiting} in line`);
   return [`${one.name}: ${said.join(", ")}.`, ...one.locks.map(locked)].join(" ");
 }
 
@@ -302,7 +315,8 @@ function askerOf(robot, { message, envelope }) {
   return { robotName: robot.name, notify };
 }
 
-const COMMANDS = { deploy, deploys, where, lock, unlock, queue, why, usage: ({ usage }) => `Say it like this: ${usage}` };
+const usage = ({ usage: form }) => `Say it like this: ${form}`;
+const COMMANDS = { deploy, deploys, where, lock, unlock, queue, why, usage };
 
 export default async (robot) => {
   robot.respond(COMMAND, async (response) => {
