@@ -197,6 +197,10 @@ def not_allowed(who: str, environment: str, users: Sequence[str], teams: Sequenc
     return f"{who} may not deploy to {environment}; it takes {allowed or 'push permission on the repository'}."
 
 
+def foreign_account(account: str, counted: Sequence[str]) -> str:
+    return f"This comes from {account}; what counts comes from {joined(counted, 8)} (KEDGE_ACCOUNTS)."
+
+
 def wrong_ref(sha: str, environment: str, refs: Sequence[str]) -> str:
     return f"{short(sha)} is not on {' or '.join(refs)}; {environment} takes commits from there only."
 

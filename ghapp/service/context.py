@@ -71,6 +71,7 @@ class Context:
     """One per process. ``apps`` is replaced whole when the config changes; everything else stays.
 
     ``sign_ins``: where people can sign in, by provider. ``lease_key`` derives leases, so that none is stored.
+    ``accounts``: whose events count; empty: those of the App's owner.
     ``started_at``: nothing expires before the app has been up for a while, because nobody could reach it.
     ``handed_out``: deploy id -> end (ms) of the newest repository token that its runner was given by this process;
     ``told_cancel``: deploys whose runner was told of a cancel by it. ``quiet_until``: (provider, account) -> when (ms)
@@ -85,6 +86,7 @@ class Context:
     url: str
     lease_key: bytes = field(repr=False)
     sign_ins: Mapping[str, SignIn] = field(default_factory=dict)
+    accounts: tuple[str, ...] = ()
     now: Callable[[], int] = system_clock
     apps: Apps = field(default_factory=Apps)
     signals: Signals = field(default_factory=Signals)

@@ -9,7 +9,7 @@ import structlog
 from structlog.contextvars import bound_contextvars
 
 from ghapp.core.values import Repository
-from ghapp.service import discovering, hearing
+from ghapp.service import accounts, discovering, hearing
 from ghapp.service.context import Context, Signals
 from ghapp.store import inbox
 from ghapp.store.base import Tx
@@ -98,6 +98,9 @@ async def _line(ctx: Context, line: list[tuple[Delivery, Event]]) -> None:
     for delivery, event in line:
         with bound_contextvars(delivery=delivery.guid, delivered=delivery.event):
             try:
+                if foreign := await accounts.foreign(ctx, PROVIDER, event):
+                    await ctx.stores.main.write(lambda tx, d=delivery, f=foreign: inbox.end(tx, d.id, "ignored", f))  # type: ignore[misc]
+                    continue
                 plan = await hearing.prepare(ctx, PROVIDER, event)
                 await ctx.decide(lambda tx, d=delivery, p=plan: _carry_out(tx, d, p))  # type: ignore[misc]
                 ctx.signals.send(discovering.HEARD)

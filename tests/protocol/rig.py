@@ -66,6 +66,8 @@ class MemoryProvider:
     deployments: dict[str, Registered] = field(default_factory=dict)
     permissions: dict[str, str] = field(default_factory=dict)
     permission_problem: ProviderError | None = None
+    owner_login: str | None = "acme"
+    owner_problem: ProviderError | None = None
     token_problem: ProviderError | None = None
     missing: tuple[str, ...] = ()
     repositories: list[Repository] = field(default_factory=lambda: [REPOSITORY])
@@ -79,7 +81,9 @@ class MemoryProvider:
     api_url: str = "https://api.github.test"
 
     async def owner(self) -> str | None:
-        return "acme"
+        if self.owner_problem:
+            raise self.owner_problem
+        return self.owner_login
 
     async def find_repository(self, name: str) -> list[Repository]:
         return [one for one in self.repositories if name in {one.full_name, one.full_name.partition("/")[2]}]

@@ -42,6 +42,7 @@ async def test_every_recorded_kind_is_taken_in_and_worked_off(
     stores = await open_stores(f"sqlite:///{tmp_path / 'kedge.sqlite'}")
     async with rig_on(stores) as rig:
         rig.provider.repositories = [HELLO_WORLD]
+        rig.provider.owner_login = None  # they are of several accounts
         await rig.config(CONFIG.replace("acme/hello", HELLO_WORLD.full_name))
         answers = await _post_all(rig.ctx, deliveries)
         assert answers == Counter({202: len(deliveries)})

@@ -1,0 +1,106 @@
+"""Deliveries of accounts that do not count are stored as ignored, by whichever name they come."""
+
+import hashlib
+import hmac
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from ghapp.api.common import CONTEXT, SETTINGS
+from ghapp.config_github import GitHubSettings
+from ghapp.store.stores import open_stores
+from ghapp.vcs import github_events
+from ghapp.vcs.base import Unavailable
+from ghapp.webhooks import receive, work
+from tests.protocol.rig import Rig, rig_on, settings
+
+SECRET = "webhook-secret-of-the-tests"
+DATA = Path(__file__).parents[1] / "data" / "github"
+
+
+def of(account: str, name: str = "deployment") -> dict[str, Any]:
+    """A recorded delivery, as if of that account."""
+    payload: dict[str, Any] = json.loads((DATA / f"{name}.json").read_text())
+    if "repository" in payload:
+        payload["repository"].update(full_name=f"{account}/hello", name="hello")
+    else:
+        payload["installation"]["account"]["login"] = account
+    return payload
+
+
+async def states(rig: Rig, *deliveries: tuple[str, dict[str, Any]]) -> list[tuple[str, str | None, bool]]:
+    """Through the HTTP door and the worker: state, problem, and whether the body is kept."""
+    app = web.Application()
+    github = GitHubSettings(app_id=1, private_key="", webhook_secrets=(SECRET,), api_url="", web_url="")
+    app[CONTEXT], app[SETTINGS] = rig.ctx, replace(settings(), github=github)
+    app.add_routes(receive.routes())
+    async with TestClient(TestServer(app)) as client:
+        for number, (event, payload) in enumerate(deliveries):
+            body = json.dumps(payload).encode()
+            digest = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+            about = {"X-GitHub-Delivery": f"d{number}", "X-GitHub-Event": event}
+            headers = {**about, "X-Hub-Signature-256": f"sha256={digest}"}
+            async with client.post("/webhooks/github", data=body, headers=headers) as answer:
+                assert answer.status == 202, "signed, so it is stored"
+    return await worked(rig)
+
+
+async def worked(rig: Rig) -> list[tuple[str, str | None, bool]]:
+    await work.work_due(rig.ctx, github_events.parse)
+    rows = await rig.ctx.stores.main.read(lambda tx: tx.all("SELECT * FROM deliveries ORDER BY id"))
+    return [(row["state"], row["problem"], row["body"] is not None) for row in rows]
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> Any:
+    stores = await open_stores(f"sqlite:///{tmp_path / 'kedge.sqlite'}")
+    async with rig_on(stores) as made:
+        yield made
+    await stores.close()
+
+
+async def test_the_owner_of_the_app_counts_and_nobody_else(rig: Rig) -> None:
+    own, foreign, installed = await states(
+        rig,
+        ("deployment", of("ACME")),
+        ("deployment", of("evil")),
+        ("installation", of("evil", "installation_created")),
+    )
+    assert own[:2] == ("done", None), "however its name is written"
+    assert foreign == ("ignored", "This comes from evil; what counts comes from acme (KEDGE_ACCOUNTS).", False)
+    assert installed[0] == "ignored" and "evil" in str(installed[1])
+
+
+async def test_the_accounts_that_are_named_count_instead(rig: Rig) -> None:
+    rig.ctx.accounts = ("Octo", "getsentry")
+    first, second = await states(rig, ("installation", of("octo", "installation_created")), ("deployment", of("acme")))
+    assert first[0] == "done"
+    assert second[1] == "This comes from acme; what counts comes from Octo and getsentry (KEDGE_ACCOUNTS)."
+
+
+async def test_a_repository_that_was_transferred_counts_by_its_new_owner(rig: Rig) -> None:
+    await rig.deployment()
+    payload = of("evil")
+    payload["repository"]["id"] = 7
+    [moved] = await states(rig, ("deployment", payload))
+    assert moved[0] == "ignored", "although an app is bound to it"
+
+
+async def test_while_the_owner_cannot_be_asked_for_nothing_is_ignored(rig: Rig) -> None:
+    rig.provider.owner_problem = Unavailable("GitHub cannot be reached.")
+    [waiting] = await states(rig, ("installation", of("acme", "installation_created")))
+    assert (waiting[0], waiting[2]) == ("waiting", True)
+    rig.provider.owner_problem = None
+    rig.clock[0] += 600_000
+    assert [row[0] for row in await worked(rig)] == ["done"]
+
+
+async def test_an_app_of_an_enterprise_belongs_to_no_account(rig: Rig) -> None:
+    rig.provider.owner_login = None
+    [heard] = await states(rig, ("installation", of("anybody", "installation_created")))
+    assert heard[0] == "done"
