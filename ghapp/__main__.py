@@ -35,6 +35,15 @@ def _parser() -> Parser:
         ("migrate", "bring the database up to date and end (serve does it too)"),
     ):
         commands.add_parser(name, help=does, description=f"{does[0].upper()}{does[1:]}.", late=_settings)
+    check = commands.add_parser(
+        "check-config",
+        help="is an application config right, and what would be deployed where?",
+        description="Explains a config: what is deployed where, by which command, who may, after which checks. Asks "
+        "nobody. Exit code 2 where it is wrong.",
+        epilog="example:\n  kedge check-config apps.yml",
+    )
+    check.add_argument("file", type=Path, nargs="?", help="default: KEDGE_APPS, ./apps.yml, ./.github/kedge.yml")
+    api_commands.add_json(check)
     demo = commands.add_parser(
         "demo",
         help="try everything on this machine: a sandbox GitHub, the app, a runner, one real deploy",
@@ -121,6 +130,12 @@ def _demo(arguments: argparse.Namespace) -> int:
     return demo(folder=arguments.folder, once=arguments.once)
 
 
+def _check_config(arguments: argparse.Namespace) -> int:
+    from ghapp.check_config import check_config  # noqa: PLC0415
+
+    return check_config(arguments.file, os.environ, arguments.json)
+
+
 def _ask(arguments: argparse.Namespace) -> int:
     from ghapp.cli.run import run  # noqa: PLC0415
 
@@ -130,6 +145,8 @@ def _ask(arguments: argparse.Namespace) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit code. Settings that are wrong are all named at once, with exit code 2."""
     arguments = _parser().parse_args(sys.argv[1:] if argv is None else argv)
+    if arguments.command == "check-config":
+        return _check_config(arguments)
     if arguments.command not in {"serve", "setup", "migrate", "demo"}:
         return _ask(arguments)
     from ghapp.credentials import CredentialsError  # noqa: PLC0415

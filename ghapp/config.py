@@ -183,11 +183,16 @@ def unmet(settings: Settings, apps: tuple[AppConfig, ...]) -> list[str]:
 
 
 def _apps_source(env: Environment) -> tuple[Path | None, str | None]:
-    """KEDGE_APPS is text if it has what a config must have and a path seldom has: lines, braces or a mapping."""
     value = env.text("KEDGE_APPS")
     if value is None:
         env.wrong("KEDGE_APPS is not set; set it to the path of the application config, or to its text.")
         return None, None
+    return apps_source(value)
+
+
+def apps_source(value: str) -> tuple[Path | None, str | None]:
+    """The path or the text that KEDGE_APPS is: text if it has what a config must have and a path seldom has, lines,
+    braces or a mapping."""
     if re.search(r"[\n{]|:\s", value):
         return None, value
     return Path(value).absolute(), None

@@ -27,7 +27,7 @@ def add_parsers(commands: "Commands") -> None:
         epilog=_examples("kedge login https://kedge.example.com", "kedge login < token.txt"),
     )
     login.add_argument("url", nargs="?", metavar="URL", help="base URL of the app (default: KEDGE_URL, or as before)")
-    _json(login)
+    add_json(login)
 
 
 def _looking(commands: "Commands") -> None:
@@ -197,7 +197,7 @@ def _add(commands: "Commands", name: str, does: str, *examples: str, json: bool 
         epilog=_examples(*examples),
     )
     if json:
-        _json(parser)
+        add_json(parser)
     return parser
 
 
@@ -205,11 +205,11 @@ def _examples(*examples: str) -> str:
     return "examples:\n" + "\n".join(f"  {one}" for one in examples)
 
 
-def _json(parser: argparse.ArgumentParser) -> None:
+def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json",
         action=argparse.BooleanOptionalAction,
-        help="the API's answer as JSON, the default where stdout is no terminal",
+        help="the answer as JSON, the default where stdout is no terminal",
     )
 
 
