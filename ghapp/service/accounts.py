@@ -1,26 +1,37 @@
-"""Whose events count: those of the accounts that KEDGE_ACCOUNTS names, else of the account that owns the App.
+"""Whose events count, and whose repositories: those of KEDGE_ACCOUNTS, else of the account that owns the App.
 
 A public App can be installed by anybody, and an installation can outlive what brought it about.
 """
 
+from collections.abc import Sequence
+
 from ghapp.core import sentences
+from ghapp.core.values import Repository
 from ghapp.service.context import Context
 from ghapp.vcs.base import Event, InstallationEvent
 
 
-async def foreign(ctx: Context, provider: str, event: Event) -> str | None:
-    """Why an event of another account does not count; None where it does. An App that belongs to no account (but to an
-    enterprise) is installed within that alone, and everything counts.
-
-    Raises ProviderError where the owner is not known and cannot be asked for: then nobody can tell yet.
+async def counted(ctx: Context, provider: str) -> Sequence[str]:
+    """The accounts; none where everything counts: an App that belongs to no account (but to an enterprise) can be
+    installed within that alone. Raises ProviderError where the owner is not known and cannot be asked for.
     """
-    counted = ctx.accounts
-    if not counted:
-        owner = await ctx.providers[provider].owner()
-        if owner is None:
-            return None
-        counted = (owner,)
-    account = event.account if isinstance(event, InstallationEvent) else event.repository.full_name.partition("/")[0]
-    if account.casefold() in map(str.casefold, counted):
-        return None
-    return sentences.foreign_account(account, counted)
+    if ctx.accounts:
+        return ctx.accounts
+    owner = await ctx.providers[provider].owner()
+    return (owner,) if owner else ()
+
+
+def of(repository: Repository) -> str:
+    return repository.full_name.partition("/")[0]
+
+
+def counts(account: str, accounts: Sequence[str]) -> bool:
+    return not accounts or account.casefold() in map(str.casefold, accounts)
+
+
+async def foreign(ctx: Context, provider: str, event: Event) -> str | None:
+    """Why an event of another account does not count; None where it does. Raises ProviderError as `counted` does: then
+    nobody can tell yet."""
+    accounts = await counted(ctx, provider)
+    account = event.account if isinstance(event, InstallationEvent) else of(event.repository)
+    return None if counts(account, accounts) else sentences.foreign_account(account, accounts)

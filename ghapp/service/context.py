@@ -71,14 +71,13 @@ class Context:
     """One per process. ``apps`` is replaced whole when the config changes; everything else stays.
 
     ``sign_ins``: where people can sign in, by provider. ``lease_key`` derives leases, so that none is stored.
-    ``accounts``: whose events count; empty: those of the App's owner.
     ``started_at``: nothing expires before the app has been up for a while, because nobody could reach it.
     ``handed_out``: deploy id -> end (ms) of the newest repository token that its runner was given by this process;
     ``told_cancel``: deploys whose runner was told of a cancel by it. ``quiet_until``: (provider, account) -> when (ms)
     it wants to be asked again, where it said so. ``token_uses``: token id -> its last use (ms) that is not saved yet.
-    ``names``: deploy id -> ``app#number``, of those last spoken of. ``accounts``: whose repositories may configure
-    themselves; empty: those of the account that the provider's own standing belongs to. Whoever replaces ``apps``
-    holds ``configuring``. ``stopping``: long polls end at once.
+    ``names``: deploy id -> ``app#number``, of those last spoken of. ``accounts``: whose events count, and whose
+    repositories may configure themselves; empty: those of the account that the provider's own standing belongs to.
+    Whoever replaces ``apps`` holds ``configuring``. ``stopping``: long polls end at once.
     """
 
     stores: Stores
@@ -86,7 +85,6 @@ class Context:
     url: str
     lease_key: bytes = field(repr=False)
     sign_ins: Mapping[str, SignIn] = field(default_factory=dict)
-    accounts: tuple[str, ...] = ()
     now: Callable[[], int] = system_clock
     apps: Apps = field(default_factory=Apps)
     signals: Signals = field(default_factory=Signals)

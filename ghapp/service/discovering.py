@@ -5,20 +5,19 @@ each repository when it was last pushed to, so that of those at rest nothing is 
 """
 
 import asyncio
-from collections.abc import Callable
 
 import structlog
 
 from ghapp.core import own_config
 from ghapp.core.config import Problem
 from ghapp.core.values import Repository
-from ghapp.service import own_configs
+from ghapp.service import accounts, own_configs
 from ghapp.service.attempts import retry_ms
 from ghapp.service.context import Context, Signals
 from ghapp.store import own_configs as stored
 from ghapp.store.base import Tx
 from ghapp.store.own_configs import OwnConfig
-from ghapp.vcs.base import AppClient, Metered, NotFound, ProviderError, PushEvent, RateLimited, Refused
+from ghapp.vcs.base import Metered, NotFound, ProviderError, PushEvent, RateLimited, Refused
 from ghapp.vcs.files import FileReading
 
 log = structlog.get_logger(__name__)
@@ -57,22 +56,14 @@ async def heard(tx: Tx, ctx: Context, provider: str, event: PushEvent) -> bool:
     return True
 
 
-async def _counting(ctx: Context, client: AppClient) -> Callable[[Repository], bool]:
-    """Which repositories count: those of KEDGE_ACCOUNTS, else of the account that the App belongs to; every one where
-    that is none. Raises ProviderError."""
-    owner = None if ctx.accounts else await client.owner()
-    accounts = {account.casefold() for account in ctx.accounts or filter(None, [owner])}
-    return lambda repository: not accounts or repository.full_name.partition("/")[0].casefold() in accounts
-
-
 async def discover(ctx: Context) -> None:
     """List what Kedge may use: look at what is new or was pushed to, withdraw what is gone. Raises ProviderError
     where not all could be listed; then nothing is taken for gone."""
     for provider, client in ctx.providers.items():
         if not isinstance(client, FileReading):
             continue
-        counts = await _counting(ctx, client)
-        listed = {one.id: one for one in await client.installed() if counts(one)}
+        counted = await accounts.counted(ctx, provider)
+        listed = {one.id: one for one in await client.installed() if accounts.counts(accounts.of(one), counted)}
         known = await ctx.stores.main.read(lambda tx, p=provider: stored.repositories(tx, p))  # type: ignore[misc]
         changed = [one for one in listed.values() if _changed(known.get(one.id), one)]
 
@@ -134,7 +125,7 @@ def _trouble(ctx: Context, one: OwnConfig, error: Exception) -> tuple[str, int]:
 
 
 def _account(one: OwnConfig) -> tuple[str, str]:
-    return one.provider, one.repository.full_name.partition("/")[0]
+    return one.provider, accounts.of(one.repository)
 
 
 def _spared(ctx: Context, provider: str) -> int:
@@ -150,7 +141,7 @@ async def _read(ctx: Context, one: OwnConfig) -> None:
     if not isinstance(client, FileReading):
         return
     repository = await _by_id(ctx, one)
-    if not (await _counting(ctx, client))(repository):
+    if not accounts.counts(accounts.of(repository), await accounts.counted(ctx, one.provider)):
         await own_configs.withdraw(ctx, one.provider, repository.id)
         return
     files = client.files(repository)
