@@ -33,23 +33,23 @@ def _own_lines(lines: list[str]) -> Iterator[str]:
     end: re.Pattern[str] | None = None
     for line in lines:
         if end is None:
-            end, inside = _opens(line)
-            if end is None:
-                yield line
-            elif inside is not None and end.search(inside):
+            end, own, inside = _opens(line)
+            if own:
+                yield own
+            if end is not None and end.search(inside):
                 end = None
         elif end.search(line):
             end = None
 
 
-def _opens(line: str) -> tuple[re.Pattern[str] | None, str | None]:
-    """What ends the block that the line opens, and the rest of the line in which it may end already."""
+def _opens(line: str) -> tuple[re.Pattern[str] | None, str, str]:
+    """What ends the block that the line opens, what stands before it, and after it, where it may end already."""
     if fence := _FENCE.match(line):
         mark = fence[1]
-        return re.compile(rf"^ {{0,3}}{re.escape(mark[0])}{{{len(mark)},}}[ \t]*$"), None
+        return re.compile(rf"^ {{0,3}}{re.escape(mark[0])}{{{len(mark)},}}[ \t]*$"), "", ""
     if raw := _RAW.match(line):
-        return re.compile(rf"</{raw[1]}>", re.IGNORECASE), line[raw.end() :]
+        return re.compile(rf"</{raw[1]}>", re.IGNORECASE), "", line[raw.end() :]
     before, opened, rest = line.rpartition("<!--")
     if opened and "-->" not in rest and before.count("`") % 2 == 0:
-        return re.compile("-->"), None
-    return None, None
+        return re.compile("-->"), before, ""
+    return None, line, ""

@@ -25,7 +25,7 @@ async def answer(
         deploy_id=None,
         repository_id=repository_id,
         deployment_id=event.deployment_id,
-        status=DeploymentStatus(state, sentences.description(text), url or ctx.url),
+        wanted=DeploymentStatus(state, sentences.description(text), url or ctx.url),
         final=True,
         now=now,
         next_at=now,

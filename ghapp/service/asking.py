@@ -6,7 +6,7 @@ from ghapp.core import commands, sentences
 from ghapp.core.config import EnvironmentConfig
 from ghapp.core.releases import ROLLBACK
 from ghapp.core.values import STATUS_OF, Blocker, BlockerKind, Chat, DeploymentStatus, Door, State
-from ghapp.service import lines, measuring, rolled_back, statuses
+from ghapp.service import lines, measuring, rolled_back, statuses, telling
 from ghapp.service.context import Context
 from ghapp.store import deploys, events, outbox, places
 from ghapp.store.base import Tx
@@ -90,6 +90,8 @@ async def ask(tx: Tx, ctx: Context, environment: Environment, request: Request) 
     )
     await events.record(tx, now, "asked", who=request.user, deploy=deploy_id, door=request.door.value)
     deploy = await _known(tx, deploy_id)
+    if request.config.notify.pull_request:
+        await telling.follow(tx, ctx, deploy, None)
     refused = (*request.refused, *_command_problems(deploy))
     if refused:
         return await end(tx, ctx, deploy, State.REJECTED, blockers=refused)
@@ -130,7 +132,7 @@ async def _register(tx: Tx, deploy: Deploy, now: int) -> None:
         deploy_id=deploy.id,
         repository_id=deploy.repository_id,
         deployment_id=0,
-        status=DeploymentStatus(STATUS_OF[State.QUEUED], sentences.registering()),
+        wanted=DeploymentStatus(STATUS_OF[State.QUEUED], sentences.registering()),
         final=True,
         now=now,
         next_at=now,

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import hmac
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TypeVar
 
@@ -16,7 +16,7 @@ from ghapp.service.ancestry import Ancestry
 from ghapp.service.limits import Limits
 from ghapp.service.permissions import Permissions
 from ghapp.service.problems import Problem
-from ghapp.store.base import Work
+from ghapp.store.base import Tx, Work
 from ghapp.store.events import Noted, noting
 from ghapp.store.session import Background
 from ghapp.store.stores import Stores
@@ -78,6 +78,9 @@ class Context:
     ``names``: deploy id -> ``app#number``, of those last spoken of. ``accounts``: whose events count, and whose
     repositories may configure themselves; empty: those of the account that the provider's own standing belongs to.
     Whoever replaces ``apps`` holds ``configuring``. ``stopping``: long polls end at once.
+
+    ``also`` is done in every transaction that decides, with what came of it: in a copy of the context for somebody
+    whose asking is to be remembered together with what it did.
     """
 
     stores: Stores
@@ -95,6 +98,7 @@ class Context:
     told_cancel: set[int] = field(default_factory=set)
     quiet_until: dict[tuple[str, str], int] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
+    also: Callable[[Tx, object], Awaitable[None]] | None = None
     token_uses: dict[int, int] = field(default_factory=dict)
     accounts: tuple[str, ...] = ()
     configuring: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
@@ -122,7 +126,7 @@ class Context:
         """A refusal is returned: where nobody is left to hear it, it is no failure that a log should tell of."""
         noted: list[Noted] = []
         try:
-            result = await self.stores.main.write(noting(work, noted))
+            result = await self.stores.main.write(noting(self._with_also(work), noted))
         except Problem as problem:
             return problem
         for one in noted:
@@ -130,6 +134,18 @@ class Context:
         for topic in ("claims", "outbox", "judging", "changes"):
             self.signals.send(topic)
         return result
+
+    def _with_also(self, work: Work[T]) -> Work[T]:
+        also = self.also
+        if also is None:
+            return work
+
+        async def both(tx: Tx) -> T:
+            result = await work(tx)
+            await also(tx, result)
+            return result
+
+        return both
 
     def stop(self) -> None:
         """Answer the long polls: the process is about to end, whoever asks again finds the next one."""

@@ -14,6 +14,7 @@ from ghapp.service import (
     acting,
     answering,
     asking,
+    commenting,
     discovering,
     lock_tasks,
     locking,
@@ -29,6 +30,7 @@ from ghapp.service.problems import Problem
 from ghapp.store import checks, deploys, locks, places
 from ghapp.store.base import Tx
 from ghapp.vcs.base import CheckEvent, DeploymentEvent, Event, InactiveEvent, InstallationEvent, PushEvent, Registered
+from ghapp.vcs.conversation import CommentEvent, HeadEvent
 
 #: Carried out in the delivery's own transaction; True if the event was work, False if it is history.
 Plan = Callable[[Tx], Awaitable[bool]]
@@ -46,6 +48,12 @@ async def prepare(ctx: Context, provider: str, event: Event) -> Plan:
     if isinstance(event, PushEvent):
         begun = await pushing.prepare(ctx, provider, event, await _apps_of(ctx, provider, event.repository))
         return lambda tx: _pushed(tx, ctx, provider, event, begun)
+    if isinstance(event, CommentEvent):
+        apps = await _apps_of(ctx, provider, event.repository) if commenting.asks(event) else []
+        return await commenting.prepare(ctx, provider, event, apps) if apps else _history
+    if isinstance(event, HeadEvent):
+        known = await _apps_of(ctx, provider, event.repository)
+        return (lambda tx: commenting.see_head(tx, provider, event)) if known else _history
     return lambda tx: _installation(tx, ctx, provider, event)
 
 

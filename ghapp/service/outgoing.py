@@ -7,7 +7,7 @@ from structlog.contextvars import bind_contextvars
 
 from ghapp.core import sentences
 from ghapp.core.values import STATUS_OF, State
-from ghapp.service import asking, commit_statuses, registering, statuses
+from ghapp.service import asking, commit_statuses, registering, speaking, statuses, telling
 from ghapp.service.attempts import Attempt, Fate, judge, retry_ms
 from ghapp.service.context import Context, Signals
 from ghapp.service.naming import name_of
@@ -16,6 +16,7 @@ from ghapp.store.base import Tx
 from ghapp.store.deploys import Deploy
 from ghapp.store.outbox import Notice
 from ghapp.vcs.base import ProviderError, RepositoryClient
+from ghapp.vcs.conversation import Conversing
 
 log = structlog.get_logger(__name__)
 
@@ -65,6 +66,11 @@ async def _deliver(ctx: Context, notice: Notice) -> None:
     if quiet_until > ctx.now():
         await ctx.stores.main.write(lambda tx: outbox.put_off(tx, notice.id, quiet_until))
         return
+    if notice.channel in telling.CHANNELS:
+        able = ctx.providers[provider]
+        conversation = able.conversation(repository) if isinstance(able, Conversing) else None
+        _note(ctx, account, notice, await speaking.deliver(ctx, conversation, notice))
+        return
     client = ctx.providers[provider].repository(repository)
     if notice.channel == outbox.REGISTER:
         await registering.deliver(ctx, client, notice)
@@ -79,11 +85,22 @@ async def _deliver(ctx: Context, notice: Notice) -> None:
         await _verify(ctx, client, taken)
         return
     attempt = await _send(client, taken, look_first=taken.unsure)
+    await ctx.stores.main.write(lambda tx: _settle(tx, ctx, taken, attempt))
+    _note(ctx, account, taken, attempt)
+
+
+def _note(ctx: Context, account: tuple[str, str], notice: Notice, attempt: Attempt) -> None:
+    """Be quiet where the provider asked for it, and say what could not be written."""
     if attempt.wait_ms is not None:
         ctx.quiet_until[account] = ctx.now() + attempt.wait_ms
-    await ctx.stores.main.write(lambda tx: _settle(tx, ctx, taken, attempt))
     if attempt.fate is not Fate.SHOWN:
-        log.warning("status not written", deployment=taken.deployment_id, fate=attempt.fate.value, why=attempt.problem)
+        log.warning(
+            "not written",
+            channel=notice.channel,
+            deployment=notice.deployment_id or None,
+            fate=attempt.fate.value,
+            why=attempt.problem,
+        )
 
 
 async def _held(tx: Tx, notice: Notice) -> Deploy | None:

@@ -218,7 +218,7 @@ async def _show(
         deploy_id=None,
         repository_id=repository_id,
         deployment_id=0,
-        status=status,
+        wanted=status,
         final=True,
         now=now,
         next_at=now,

@@ -163,7 +163,7 @@ async def _resolve(
 
 async def _check_refs(client: RepositoryClient, sha: str, environment: EnvironmentConfig) -> None:
     if environment.refs and not await client.reachable(sha, environment.refs):
-        raise Problem("forbidden", sentences.wrong_ref(sha, environment.name, environment.refs))
+        raise Problem("forbidden", sentences.wrong_ref(sha, environment.name, environment.refs), field="ref")
 
 
 async def _ask_checks(

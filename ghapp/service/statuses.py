@@ -2,6 +2,7 @@
 
 from ghapp.core import sentences
 from ghapp.core.values import STATUS_OF, Blocker, DeploymentStatus, State
+from ghapp.service import telling
 from ghapp.service.context import Context
 from ghapp.store import deploys, outbox
 from ghapp.store.base import Tx
@@ -40,7 +41,10 @@ def waiting_status(ctx: Context, deploy: Deploy, blockers: tuple[Blocker, ...]) 
 
 
 async def want(tx: Tx, ctx: Context, deploy: Deploy, status: DeploymentStatus, *, next_at: int | None = None) -> None:
-    """The provider shall show this status from now on. Nothing is owed for a deploy that it does not know."""
+    """The provider shall show this status from now on, and whoever follows the deploy hears of it. No status is owed
+    for a deploy that the provider does not know."""
+    if status.state != "inactive":
+        await telling.changed(tx, ctx, deploy.id, deploy.state)
     if deploy.deployment_id is None:
         return
     now = ctx.now()
@@ -54,7 +58,7 @@ async def want(tx: Tx, ctx: Context, deploy: Deploy, status: DeploymentStatus, *
         deploy_id=deploy.id,
         repository_id=deploy.repository_id,
         deployment_id=deploy.deployment_id,
-        status=status,
+        wanted=status,
         final=deploy.state.terminal,
         now=now,
         next_at=_send_at(deploy, status, now) if next_at is None else next_at,
@@ -70,6 +74,7 @@ def _send_at(deploy: Deploy, status: DeploymentStatus, now: int) -> int:
 async def want_or_grant(tx: Tx, ctx: Context, deploy: Deploy, status: DeploymentStatus) -> DeploymentStatus | None:
     """Want a status; if nobody may be writing, the runner is granted it and the outbox steps in only after."""
     if deploy.deployment_id is None:
+        await telling.changed(tx, ctx, deploy.id, deploy.state)
         return None
     now = ctx.now()
     if writer_free_at(deploy, ctx.started_at) > now:
@@ -144,7 +149,7 @@ async def _look_again(tx: Tx, deploy: Deploy, status: DeploymentStatus, now: int
         deploy_id=deploy.id,
         repository_id=deploy.repository_id,
         deployment_id=deploy.deployment_id,
-        status=status,
+        wanted=status,
         final=False,
         now=now,
         next_at=now + VERIFY_AFTER_MS,

@@ -7,10 +7,10 @@ import structlog
 
 from ghapp.core import sentences, states
 from ghapp.core.values import BlockerKind, State
-from ghapp.service import acting, asking, lines, locking, tokens
+from ghapp.service import acting, asking, lines, locking, telling, tokens
 from ghapp.service.context import Context
 from ghapp.service.leases import facts_of
-from ghapp.store import checks, deploys, events, inbox, locks, outbox, places, waiting
+from ghapp.store import checks, comments, deploys, events, inbox, locks, outbox, places, waiting
 from ghapp.store.base import Tx
 
 log = structlog.get_logger(__name__)
@@ -47,6 +47,7 @@ async def _expire_lease(tx: Tx, ctx: Context, deploy_id: int) -> None:
     elif deploy.state is State.RUNNING:
         await deploys.save(tx, deploy.id, lost_since=now)
         await events.record(tx, now, "lost", who=deploy.runner, deploy=deploy.id)
+        await telling.changed(tx, ctx, deploy.id, deploy.state)
     await lines.settle(tx, ctx, deploy.environment_id)
 
 
@@ -108,6 +109,7 @@ async def forget(ctx: Context) -> None:
         await outbox.forget(tx, now - BODIES_MS)
         await checks.forget(tx, now - BODIES_MS)
         await deploys.forget_claims(tx, now - DAY_MS)
+        await comments.forget(tx, now - IDS_MS)
 
     await ctx.stores.main.write(work)
 

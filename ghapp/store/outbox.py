@@ -11,12 +11,17 @@ STATUS = "status"
 REGISTER = "register"
 VERIFY = "verify"
 COMMIT = "commit"
+#: The comment that tells of a deploy; it is made of how the deploy stands when it is written.
+COMMENT = "comment"
+#: A comment that answers another one.
+ANSWER = "answer"
+REACTION = "reaction"
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
     """``deployment_id`` is 0 where a deployment is yet to be registered, whose first status then is ``status``; and
-    where it is about a commit (channel ``commit``). ``body`` is JSON."""
+    where it is about none. ``body`` is JSON of the channel's own form."""
 
     id: int
     channel: str
@@ -26,6 +31,7 @@ class Notice:
     body: str
     final: bool
     version: int
+    created_at: int
     next_at: int
     attempts: int
     unsure: bool
@@ -49,6 +55,7 @@ def _notice(row: Row) -> Notice:
         row["body"],
         bool(row["final"]),
         row["version"],
+        row["created_at"],
         row["next_at"],
         row["attempts"],
         bool(row["unsure"]),
@@ -72,13 +79,13 @@ async def put(
     deploy_id: int | None,
     repository_id: int,
     deployment_id: int,
-    status: DeploymentStatus | CommitStatus,
+    wanted: object,
     final: bool,
     now: int,
     next_at: int,
 ) -> None:
     """Want something shown; replaces what the same deploy still waits to show on that channel."""
-    body = msgspec.json.encode(status).decode()
+    body = msgspec.json.encode(wanted).decode()
     before = await waiting(tx, deploy_id, channel) if deploy_id is not None else None
     if before:
         await tx.run(

@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from ghapp.core.checks import Check
 from ghapp.core.values import DeploymentStatus, Repository
+from ghapp.vcs.conversation import CommentEvent, HeadEvent
 
 
 class ProviderError(Exception):
@@ -318,4 +319,4 @@ class InstallationEvent:
     gone: bool = False
 
 
-Event = DeploymentEvent | InactiveEvent | CheckEvent | PushEvent | InstallationEvent
+Event = DeploymentEvent | InactiveEvent | CheckEvent | PushEvent | InstallationEvent | CommentEvent | HeadEvent

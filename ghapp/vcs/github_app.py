@@ -4,7 +4,7 @@ The runner never imports this file, nor does anything that the runner imports.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -16,7 +16,10 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from ghapp.core.values import Repository
 from ghapp.vcs.base import Forbidden, NotFound, RateLimited, Refused, RepositoryClient, RepoToken, Unavailable
+from ghapp.vcs.conversation import Conversation
 from ghapp.vcs.github import GitHubRepository
+from ghapp.vcs.github_conversation import PERMISSIONS as CONVERSATION_PERMISSIONS
+from ghapp.vcs.github_conversation import GitHubConversation
 from ghapp.vcs.github_files import GitHubFiles
 from ghapp.vcs.github_record import GitHubRecord
 from ghapp.vcs.github_shapes import Id, Moment, RepositoryShape, moment, repository_of
@@ -102,7 +105,7 @@ class GitHubApp:
         self._transport = GitHubTransport(session, api_url)
         self._jwts: Remembered[None, str] = Remembered(lambda _jwt, now: now + _JWT_RENEWED_AFTER_MS, clock=clock)
         self._own: Remembered[int, RepoToken] = Remembered(_token_end, clock=clock)
-        self._narrowed: Remembered[int, RepoToken] = Remembered(_token_end, clock=clock)
+        self._narrowed: Remembered[tuple[int, frozenset[str]], RepoToken] = Remembered(_token_end, clock=clock)
         self._installations: Remembered[str, _Installation] = Remembered(
             lambda _found, now: now + _INSTALLATION_MS, clock=clock
         )
@@ -198,21 +201,23 @@ class GitHubApp:
         return [replace(repository_of(shape), pushed_at=moment(shape.pushed_at)) for shape in shapes]
 
     async def repo_token(self, repository: Repository) -> RepoToken:
-        return await self._narrowed.get(repository.id, lambda: self._narrow(repository))
+        return await self._narrowed_to(repository, RUNNER_PERMISSIONS)
 
-    async def _narrow(self, repository: Repository) -> RepoToken:
+    async def _narrowed_to(self, repository: Repository, wished: Mapping[str, str]) -> RepoToken:
+        """A token for one repository and no more than these permissions."""
+        return await self._narrowed.get((repository.id, frozenset(wished)), lambda: self._narrow(repository, wished))
+
+    async def _narrow(self, repository: Repository, wished: Mapping[str, str]) -> RepoToken:
         try:
-            return await self._narrow_once(repository)
+            return await self._narrow_once(repository, wished)
         except (NotFound, Refused):  # installation or grant may have changed since they were looked up
             self._installations.forget(repository.full_name.lower())
-        return await self._narrow_once(repository)
+        return await self._narrow_once(repository, wished)
 
-    async def _narrow_once(self, repository: Repository) -> RepoToken:
+    async def _narrow_once(self, repository: Repository, wished: Mapping[str, str]) -> RepoToken:
         installation = await self._installation(repository.full_name)
-        granted = {
-            name: level for name, level in RUNNER_PERMISSIONS.items() if _gives(installation.permissions, name, level)
-        }
-        missing = tuple(f"{name}:{level}" for name, level in RUNNER_PERMISSIONS.items() if name not in granted)
+        granted = {name: level for name, level in wished.items() if _gives(installation.permissions, name, level)}
+        missing = tuple(f"{name}:{level}" for name, level in wished.items() if name not in granted)
         if not granted:  # asking for no permission at all would give every one
             raise Forbidden(
                 f"The GitHub App has none of the permissions it needs on {repository.full_name}: {', '.join(missing)}. "
@@ -232,6 +237,18 @@ class GitHubApp:
         return GitHubRepository(
             self._session, self._api_url, name, partial(self._own_token_for, name), api=self._client(name)
         )
+
+    def conversation(self, repository: Repository) -> Conversation:
+        """Its credentials may read checks and talk, and nothing else."""
+
+        async def token() -> str:
+            return (await self._narrowed_to(repository, CONVERSATION_PERMISSIONS)).value
+
+        def rejected(bad: str) -> None:
+            self._narrowed.forget_where(lambda minted: minted.value == bad)
+
+        api = Authorized(self._transport, token, rejected=rejected)
+        return GitHubConversation(api, repository.full_name, self.login)
 
     def _client(self, full_name: str) -> Authorized:
         """Calls with all that the repository's installation grants."""

@@ -118,3 +118,44 @@ class InstallationDelivery(msgspec.Struct, kw_only=True):
     repositories: list[CoveredRepository] | None = None
     repositories_added: list[CoveredRepository] | None = None
     repositories_removed: list[CoveredRepository] | None = None
+
+
+class IssueShape(msgspec.Struct, kw_only=True):
+    """``pull_request`` is there where the issue is one."""
+
+    number: int
+    pull_request: dict[str, object] | None = None
+
+
+class CommentShape(msgspec.Struct, kw_only=True):
+    id: Id
+    body: str | None = None
+    user: AccountShape | None = None
+    author_association: str = "NONE"
+    performed_via_github_app: dict[str, object] | None = None
+    created_at: Instant
+
+
+class CommentDelivery(msgspec.Struct, kw_only=True):
+    action: str
+    repository: RepositoryShape
+    installation: InstallationIdShape | None = None
+    issue: IssueShape
+    comment: CommentShape
+
+
+class HeadShape(msgspec.Struct, kw_only=True):
+    sha: str
+
+
+class PullRequestShape(msgspec.Struct, kw_only=True):
+    number: int
+    head: HeadShape
+    updated_at: Instant
+
+
+class PullRequestDelivery(msgspec.Struct, kw_only=True):
+    action: str
+    repository: RepositoryShape
+    installation: InstallationIdShape | None = None
+    pull_request: PullRequestShape

@@ -11,6 +11,7 @@ import msgspec
 
 from ghapp.vcs import github_deliveries as shapes
 from ghapp.vcs.base import CheckEvent, DeploymentEvent, Event, InactiveEvent, InstallationEvent, PushEvent
+from ghapp.vcs.conversation import CommentEvent, HeadEvent
 from ghapp.vcs.github_shapes import check_of_run, check_of_status, moment, repository_of, request_of
 
 #: What GitHub shows in place of an account that was deleted.
@@ -169,6 +170,48 @@ def _push(body: bytes | Mapping[str, object]) -> PushEvent | None:
     )
 
 
+#: https://docs.github.com/en/graphql/reference/enums#commentauthorassociation
+_TRUSTED = frozenset({"OWNER", "MEMBER", "COLLABORATOR"})
+#: After these a pull request has another head than was known before.
+_HEAD_ACTIONS = frozenset({"opened", "reopened", "synchronize"})
+
+
+def _issue_comment(body: bytes | Mapping[str, object]) -> CommentEvent | None:
+    """A new one, on an issue or a pull request. An App that writes with a person's token is no person."""
+    delivery = _read(body, shapes.CommentDelivery)
+    if delivery.action != "created":
+        return None
+    comment = delivery.comment
+    author = comment.user or shapes.AccountShape()
+    return CommentEvent(
+        repository=repository_of(delivery.repository),
+        installation_id=delivery.installation.id if delivery.installation else None,
+        number=delivery.issue.number,
+        pull_request=delivery.issue.pull_request is not None,
+        comment_id=comment.id,
+        text=comment.body or "",
+        who=author.login or GHOST,
+        person=author.type == "User" and author.login is not None and comment.performed_via_github_app is None,
+        trusted=comment.author_association in _TRUSTED,
+        written_at=moment(comment.created_at),
+    )
+
+
+def _pull_request(body: bytes | Mapping[str, object]) -> HeadEvent | None:
+    """Since when its head is what it is: a push is its newest change at the moment it is told of."""
+    delivery = _read(body, shapes.PullRequestDelivery)
+    if delivery.action not in _HEAD_ACTIONS:
+        return None
+    shown = delivery.pull_request
+    return HeadEvent(
+        repository=repository_of(delivery.repository),
+        installation_id=delivery.installation.id if delivery.installation else None,
+        number=shown.number,
+        sha=shown.head.sha,
+        at=moment(shown.updated_at),
+    )
+
+
 def _installation_event(body: bytes | Mapping[str, object]) -> InstallationEvent:
     """A suspended installation gives no tokens: it is as good as gone until ``unsuspend``."""
     delivery = _read(body, shapes.InstallationDelivery)
@@ -213,6 +256,8 @@ _READERS: dict[str, Callable[[bytes | Mapping[str, object]], Event | None]] = {
     "check_run": _check_run,
     "check_suite": _check_suite,
     "push": _push,
+    "issue_comment": _issue_comment,
+    "pull_request": _pull_request,
     "installation": _installation_event,
     "installation_repositories": _installation_repositories,
     "ping": _nothing,

@@ -255,6 +255,14 @@ class Authorized:
 
         return await self._call(path, post)
 
+    async def patch(self, path: str, data: Mapping[str, object], shape: type[T], **variables: str) -> T:
+        """PATCH an object."""
+
+        async def patch(credentials: dict[str, Any]) -> T:
+            return msgspec.convert(await self._api.patch(path, variables, data=data, **credentials), shape)
+
+        return await self._call(path, patch)
+
     async def _call(self, path: str, call: Callable[[dict[str, Any]], Awaitable[T]]) -> T:
         token = await self._token()
         try:

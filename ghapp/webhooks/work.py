@@ -39,6 +39,8 @@ EVENTS = frozenset(
         "check_run",
         "check_suite",
         "push",
+        "issue_comment",
+        "pull_request",
         "installation",
         "installation_repositories",
         "ping",

@@ -24,6 +24,7 @@ from ghapp import store
 from ghapp.core.checks import Check, CheckState
 from ghapp.core.values import DeploymentStatus, Lock, Repository
 from ghapp.store.base import Row, Tx
+from ghapp.store.comments import Head
 from ghapp.store.logs import Chunk
 from ghapp.store.own_configs import OwnConfig
 from ghapp.store.places import App, Runner
@@ -32,7 +33,10 @@ from ghapp.store.stores import MIGRATIONS
 from tests.conftest import PostgresServer
 from tests.scale_data import NOW, Scale, fill
 
-GROWING = ("deploys", "events", "deliveries", "notices", "checks_seen", "claims", "log_chunks", "log_ends")
+GROWING = (
+    *("deploys", "events", "deliveries", "notices", "checks_seen", "claims", "log_chunks", "log_ends"),
+    *("comments", "tellings", "heads"),
+)
 #: Indexes of what is not over, which may be read whole.
 NOT_OVER = re.compile(
     r"deploys_(line|heads|ready|active|automatic|leased|checks_until|of_sha|judged)|(notices_waiting|notices_due|deliveries_waiting)"
@@ -51,10 +55,12 @@ VALUES: dict[str, Any] = {
     "body": b"{}",
     "by": NOW,
     "channel": "status",
+    "asked_in": 9,
     "check": Check("k", "ci", CheckState.SUCCESS, NOW, 1),
     "chunk": Chunk(0, 1, "identity", b"x"),
     "claim_id": "c1",
     "clone_url": "https://x",
+    "comment_id": 9,
     "count": 1,
     "delivery_id": 3,
     "deploy_id": 70,
@@ -68,6 +74,7 @@ VALUES: dict[str, Any] = {
     "full_name": "acme/a1",
     "guid": "new",
     "guids": ["new", "d-3"],
+    "head": Head(SHA, NOW),
     "ids_before": NOW,
     "installation_id": 5,
     "kind": "asked",
@@ -98,7 +105,6 @@ VALUES: dict[str, Any] = {
     "since": NOW,
     "source": "github:acme/a1",
     "state": "done",
-    "status": DeploymentStatus("success", "x"),
     "task": "deploy",
     "text": "x",
     "trouble": None,
@@ -107,6 +113,7 @@ VALUES: dict[str, Any] = {
     "told": False,
     "unsure": False,
     "value_ms": 5,
+    "wanted": DeploymentStatus("success", "x"),
     "bounds_s": (1.0,),
     "who": "u1",
     "why": "x",

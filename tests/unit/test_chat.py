@@ -197,6 +197,7 @@ def test_every_verb_is_explained() -> None:
         ("``` not a fence `\n/deploy", ["deploy"]),
         ("<!-- for the template\n/deploy\n-->\n/status", ["status"]),
         ("<!-- done -->\n/deploy", ["deploy"]),
+        ("/deploy <!-- because\n/status\n-->", ["deploy"]),
         ("<pre>\n/deploy\n</pre>\n/status", ["status"]),
         ("<pre>x</pre>\n/deploy", ["deploy"]),
         ("/usr/bin/deploy", []),

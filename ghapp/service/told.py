@@ -1,0 +1,86 @@
+"""How a deploy stands, as it is told on a pull request: what it brings, what it waits for, what can be done."""
+
+from ghapp.core import answers, sentences
+from ghapp.core.values import State
+from ghapp.notify.pull_request import COMMITS, Commit, Progress, Shipped
+from ghapp.service import seeing
+from ghapp.service.context import Context
+from ghapp.store import deploys, places
+from ghapp.store.base import Tx
+from ghapp.store.deploys import Deploy
+from ghapp.vcs.base import ProviderError, RateLimited
+
+
+async def progress(ctx: Context, deploy: Deploy) -> Progress:
+    """Raises RateLimited; without the commits where the provider cannot tell them."""
+    seen = await ctx.stores.main.read(lambda tx: seeing.deploy(tx, ctx, deploy.app, deploy.number))
+    deploy = seen.deploy
+    waiting = deploy.state is State.QUEUED
+    blockers = deploy.blockers if waiting or deploy.state is State.REJECTED else ()
+    return Progress(
+        request=deploy.request,
+        name=deploy.name,
+        environment=deploy.environment,
+        sha=deploy.sha,
+        ref=deploy.ref,
+        task=deploy.task,
+        user=deploy.user,
+        state=deploy.state,
+        sentence=sentence(deploy),
+        blockers=blockers,
+        ways=answers.ways_of(
+            await say_app(ctx, deploy), deploy.environment, deploy.number, deploy.sha, deploy.state, blockers
+        ),
+        page=ctx.page(deploy.app, deploy.number),
+        environment_url=deploy.config.url if deploy.state is State.SUCCEEDED else None,
+        shipped=await _shipped(ctx, deploy),
+    )
+
+
+def sentence(deploy: Deploy) -> str:
+    """Where a deploy stands, in one sentence."""
+    if deploy.state is State.QUEUED:
+        return " ".join(blocker.message for blocker in deploy.blockers) or sentences.queued()
+    if deploy.lost_since is not None:
+        return sentences.turn_lost(deploy.name, deploy.lost_since, deploy.number)
+    if deploy.state is State.CLAIMED:
+        return sentences.claimed(deploy.runner or "")
+    if deploy.state is State.RUNNING:
+        return sentences.running(deploy.runner or "")
+    took_s = (deploy.ended_at - deploy.started_at) / 1000 if deploy.ended_at and deploy.started_at else None
+    return sentences.ended(deploy.state, took_s, deploy.reason)
+
+
+async def say_app(ctx: Context, deploy: Deploy) -> str | None:
+    """The app's name where its repository has several, so that a command has to name it."""
+
+    async def of_repository(tx: Tx) -> list[str]:
+        _, repository = await places.repository(tx, deploy.repository_id)
+        return await places.apps_bound_to(tx, deploy.via, repository.id)
+
+    here = deploy.repository.casefold()
+    named = [one.name for one in ctx.apps.configs.values() if (one.repository or "").casefold() == here]
+    apps = {*await ctx.stores.main.read(of_repository), *named} & set(ctx.apps.configs)
+    return deploy.app if len(apps) > 1 else None
+
+
+async def _shipped(ctx: Context, deploy: Deploy) -> Shipped:
+    """The commits since what is live, or was when it started."""
+    live = await ctx.stores.main.read(lambda tx: deploys.live(tx, deploy.environment_id))
+    base = deploy.previous_sha if deploy.started_at else live.sha if live else None
+    since = live.name if live and live.sha == base else sentences.short(base or "")
+    if base is None:
+        return Shipped()
+    if base == deploy.sha:
+        return Shipped(note=f"{sentences.short(base)} is live there already." if not deploy.state.terminal else None)
+    _, repository = await ctx.stores.main.read(lambda tx: places.repository(tx, deploy.repository_id))
+    try:
+        found = await ctx.providers[deploy.via].repository(repository).compare(base, deploy.sha)
+    except RateLimited:
+        raise
+    except ProviderError:
+        return Shipped()
+    if found.status == "behind":
+        return Shipped(note=f"It takes {found.behind_by} commits back, to before {since}.", url=found.url)
+    newest = tuple(Commit(one.sha, one.message, one.author, one.url) for one in reversed(found.commits))
+    return Shipped(since, found.ahead_by, newest[:COMMITS], found.url)
