@@ -7,7 +7,7 @@ pinned to a sha before anybody is asked whether it may be.
 from dataclasses import replace
 
 from ghapp.core import answers, chat, commented, heads
-from ghapp.core.actors import Actor
+from ghapp.core.actors import PERSON_SCOPES, Actor
 from ghapp.core.answers import Answer, said
 from ghapp.core.config import AppConfig, EnvironmentConfig
 from ghapp.core.values import Door
@@ -127,7 +127,7 @@ class _Comment:
             return await self._too_old(command, late_by)
         event = self._event
         names = tuple(one.name for one in self._apps)
-        actor = Actor(event.who, frozenset({"read", "deploy", "lock"}), apps=names)
+        actor = Actor(event.who, PERSON_SCOPES, apps=names, provider=self._provider)
         place = Place(
             door=Door.COMMENT,
             key=f"{self._provider}:comment:{event.repository.id}:{event.comment_id}",
