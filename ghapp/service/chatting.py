@@ -18,6 +18,9 @@ from ghapp.service.problems import Problem
 from ghapp.service.seeing import Seen, SeenEnvironment
 from ghapp.store.deploys import Deploy
 
+#: Of a line, the first so many are listed.
+SHOWN = 20
+
 
 @dataclass(frozen=True, slots=True)
 class Pinned:
@@ -189,15 +192,15 @@ def _status(ctx: Context, one: SeenEnvironment) -> list[Line]:
     first = answers.live(one.name, live.name, live.sha, live.user, live.ended_at) if live else None
     lines = [Line(first or answers.nothing_live(one.name), ctx.page(live.app, live.number) if live else None)]
     lines += [_running(ctx, one.active)] if one.active else []
-    lines += [Line(answers.more_wait(len(one.queue)))] if one.queue else []
+    lines += [Line(answers.more_wait(one.waiting))] if one.waiting else []
     return lines + [Line(sentences.locked(lock)) for lock in one.locks]
 
 
 async def _queue(ctx: Context, actor: Actor, app: str, one: SeenEnvironment) -> list[Line]:
-    found = await ctx.stores.main.read(lambda tx: queueing.queue(tx, ctx, app, one.name, actor))
+    found = await ctx.stores.main.read(lambda tx: queueing.queue(tx, ctx, app, SHOWN, one.name, actor))
     lines = [
         _waiting(ctx, each.seen) if each.seen.deploy.state is State.QUEUED else _running(ctx, each.seen.deploy)
-        for each in found
+        for each in found[:SHOWN]
     ]
     return lines or [Line(answers.nothing_waits(one.name))]
 
