@@ -28,7 +28,7 @@ PURPOSES: dict[str, str] = {
     "checks": "hear of check runs and ask for their results: what a deploy waits for",
     "contents": "clone what is deployed, compare commits, read .github/kedge.yml, hear of pushes",
     "deployments": "hear of deployments, register Kedge's own, show their states",
-    "issues": "hear of comments on pull requests",
+    "issues": "hear of comments; say on an issue that commands belong on a pull request",
     "members": "tell who is in a team that an environment allows",
     "metadata": "see repositories and who may push to them; GitHub gives it to every App",
     "pull_requests": "answer commands in pull requests, by comment and reaction",
