@@ -1,5 +1,7 @@
 """The grammar of commands: what people write, what they meant, and what is nobody's command."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -167,6 +169,12 @@ def test_any_text_is_a_command_or_a_sentence(text: str) -> None:
 
 def test_every_verb_is_explained() -> None:
     assert set(USAGE) == set(chat._READERS)
+
+
+def test_every_command_is_in_the_readme() -> None:
+    readme = (Path(__file__).parent.parent.parent / "README.md").read_text()
+    section = readme.partition("## From a pull request")[2].partition("\n## ")[0]
+    assert [usage for usage, _ in USAGE.values() if f"`/{usage}`" not in section] == []
 
 
 # Comments
