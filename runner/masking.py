@@ -6,8 +6,8 @@ log is masked by looking at what stands around it too: whichever way the log is 
 
 import base64
 import json
+import re
 import shlex
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus
 
@@ -23,12 +23,19 @@ https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-comm
 LONGEST_LINE = 1 << 16
 """Bytes of an `ADD_MASK` line that are waited for and taken; what follows on the line is not masked."""
 
+BASE64_LINES = (64, 76)
+"""Digits on a line: RFC 7468, 2 (PEM) and RFC 2045, 6.8 (MIME, which coreutils and Python follow)."""
+
+LEFT_IN_URLS = ("", "/", "!'()*", "!$&'()*+,;=", "!$&'()*+,;=:", "$&+,;=")
+"""What is not percent-encoded: by most; in paths; by encodeURIComponent of ECMAScript; for the user in an address by
+ECMAScript, by RFC 3986, 3.2.1, and by net/url of Go."""
+
 _STARS = bytes(byte if byte in b"\r\n" else ord("*") for byte in range(256))
 
 
 def forms(value: str) -> set[bytes]:
     """How a secret may be written: as it is, line by line, in base64 (whatever stands before it), in a URL, in JSON,
-    quoted for a shell. Forms shorter than `SHORTEST` are left out."""
+    by Python, quoted for or by a shell. Forms shorter than `SHORTEST` are left out."""
     raw = value.encode(errors="surrogateescape")
     written = {raw, *(line.strip(b"\r") for line in raw.split(b"\n"))}
     for part in tuple(written):
@@ -37,22 +44,27 @@ def forms(value: str) -> set[bytes]:
         written |= set(_in_urls(part))
         for escaped in (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]):
             written |= {_bytes(escaped), _bytes(escaped.replace("/", "\\/"))}
-        written.add(_bytes(shlex.quote(text)[1:-1]))
+        written |= {_bytes(quoted) for quoted in (repr(text)[1:-1], *_in_shells(text))}
     return {form for form in written if len(form) >= SHORTEST}
 
 
 def _base64(part: bytes) -> Iterator[bytes]:
-    """The digits of it that do not depend on what stands before and behind: 3 bytes are 4 digits, RFC 4648, 4."""
+    """The digits of it that do not depend on what stands before and behind: 3 bytes are 4 digits, RFC 4648, 4.
+
+    Alone they may be on several lines.
+    """
     for before in range(3):
         digits = base64.b64encode(bytes(before) + part).rstrip(b"=")
         whole = (before + len(part)) * 8 // 6
         inner = digits[(before * 8 + 5) // 6 : whole]
         yield from (inner, inner.translate(bytes.maketrans(b"+/", b"-_")))
+        if before == 0:
+            yield from (inner[at : at + wide] for wide in BASE64_LINES for at in range(0, len(inner), wide))
 
 
 def _in_urls(part: bytes) -> Iterator[bytes]:
     """Percent-encoded, RFC 3986, 2.1: hexadecimal digits are written both ways."""
-    for quoted in (quote(part, safe=""), quote(part, safe="/"), quote_plus(part)):
+    for quoted in (*(quote(part, safe=safe) for safe in LEFT_IN_URLS), quote_plus(part), quote_plus(part, safe="*")):
         yield quoted.encode()
         yield _lower_hex(quoted).encode()
 
@@ -60,6 +72,13 @@ def _in_urls(part: bytes) -> Iterator[bytes]:
 def _lower_hex(quoted: str) -> str:
     first, *rest = quoted.split("%")
     return "%".join([first, *(one[:2].lower() + one[2:] for one in rest)])
+
+
+def _in_shells(text: str) -> Iterator[str]:
+    """As they read it, and as they show it (`set -x`, `export -p`)."""
+    yield shlex.quote(text)[1:-1]
+    yield text.replace("'", "'\\''")
+    yield re.sub(r'([\\"$`])', r"\\\1", text)
 
 
 def _bytes(text: str) -> bytes:
@@ -71,8 +90,10 @@ class Masks:
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         self._patterns: set[bytes] = set()
-        self._by_first: dict[int, list[bytes]] = {}
+        self._begun: set[bytes] = set()
+        self._by_beginning: dict[bytes, list[bytes]] = {}
         self._automaton: BytesAhoCorasick | None = None
+        self._beginnings: BytesAhoCorasick | None = None
         self.reach = 0
         self.add(values)
 
@@ -82,11 +103,11 @@ class Masks:
         if not found:
             return
         self._patterns |= found
-        by_first: dict[int, list[bytes]] = defaultdict(list)
-        for pattern in self._patterns:
-            by_first[pattern[0]].append(pattern)
-        self._by_first = dict(by_first)
+        self._begun |= {pattern[:length] for pattern in found for length in range(1, SHORTEST)}
+        for pattern in found:
+            self._by_beginning.setdefault(pattern[:SHORTEST], []).append(pattern)
         self._automaton = BytesAhoCorasick(sorted(self._patterns))
+        self._beginnings = BytesAhoCorasick(sorted(self._by_beginning))
         #: So many bytes before and behind a piece decide what of it is masked.
         self.reach = max(map(len, self._patterns)) - 1
 
@@ -109,8 +130,12 @@ class Masks:
 
     def held_back(self, data: bytes) -> int:
         """How many bytes at the end of ``data`` may be the beginning of a secret."""
-        for length in range(min(self.reach, len(data)), 0, -1):
-            candidates = self._by_first.get(data[-length], ())
-            if any(len(one) > length and one.startswith(data[-length:]) for one in candidates):
-                return length
-        return 0
+        if self._beginnings is None:
+            return 0
+        tail = data[-self.reach :]
+        for _, begins, ends in self._beginnings.find_matches_as_indexes(tail, overlapping=True):
+            rest = tail[begins:]
+            candidates = self._by_beginning[tail[begins:ends]]
+            if any(len(one) > len(rest) and one.startswith(rest) for one in candidates):
+                return len(rest)
+        return next((length for length in range(SHORTEST - 1, 0, -1) if tail[-length:] in self._begun), 0)

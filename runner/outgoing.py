@@ -7,12 +7,14 @@ import contextlib
 import ctypes
 import json
 import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from runner import durable
 from runner.journal import Entry
 from runner.masking import ADD_MASK, LONGEST_LINE, SHORTEST, Masks
+from runner.spool import FULL
 
 STEP = 1 << 20
 """Bytes looked at, and given back, at a time."""
@@ -76,6 +78,8 @@ class OutgoingLog:
         self._looked = self.given_back = _first_byte(entry.output)
         self._line_begins = True
         self._left_out = 0
+        self._unsaved: list[str] = []
+        self._unsaved_from = 0
         masks.add(_remembered(entry))
 
     @property
@@ -91,7 +95,8 @@ class OutgoingLog:
         """What is in the spool now is all: returns the log's end, the same however often it is asked."""
         if self._closed_at is None:
             self._closed_at = self._size()
-            durable.replace(self._entry.path / CLOSED_AT, str(self._closed_at).encode())
+            with _room_or_not():  # a full disk must not keep the deploy from ending
+                durable.replace(self._entry.path / CLOSED_AT, str(self._closed_at).encode())
         return self.end
 
     def read(self, offset: int, most: int) -> bytes:
@@ -110,6 +115,7 @@ class OutgoingLog:
     def tend(self, delivered: int) -> None:
         """Look for masks in what is going to be left out, and give back what nobody needs any more: what the app has
         (up to ``delivered``) and what lies between head and tail."""
+        self._save()
         size, head = self._size(), self._limit // 2
         tail = size - (self._limit - head)
         if size > self._limit:
@@ -117,8 +123,13 @@ class OutgoingLog:
                 if self._looked >= tail or self._look(min(tail, self._looked + STEP)):
                     break
             after_head = -(-(head + KEPT_BEHIND) // STEP) * STEP
-            self._left_out = self._give_back(max(self._left_out, after_head), min(tail, self._looked) - KEPT_BEHIND)
-        self.given_back = self._give_back(self.given_back, min(delivered, head, self._looked) - KEPT_BEHIND)
+            self._left_out = self._give_back(max(self._left_out, after_head), min(tail, self._known) - KEPT_BEHIND)
+        self.given_back = self._give_back(self.given_back, min(delivered, head, self._known) - KEPT_BEHIND)
+
+    @property
+    def _known(self) -> int:
+        """Up to where a next run of the runner would not have to look for masks."""
+        return self._unsaved_from if self._unsaved else self._looked
 
     def _layout(self) -> tuple[Stretch, ...]:
         return layout(self._limit, self._size(), closed=self.closed)
@@ -135,10 +146,10 @@ class OutgoingLog:
         if start < self.given_back:
             length = min(stop, self.given_back) - start
             return (GIVEN_BACK * (length // len(GIVEN_BACK) + 1))[:length]
-        while self._looked < stop:
-            if self._look(min(stop, self._looked + STEP)):
-                stop = min(stop, self._looked)
+        for _ in range(STEPS_AT_ONCE):
+            if self._looked >= stop or self._look(min(stop, self._looked + STEP)):
                 break
+        stop = min(stop, self._looked)
         before = max(0, start - self.masks.reach)
         data = self._raw(before, stop + self.masks.reach)
         if not self.closed and len(data) < stop + self.masks.reach - before:
@@ -151,9 +162,7 @@ class OutgoingLog:
         enough = self.closed or len(data) == stop + LONGEST_LINE - self._looked
         found, waiting = asked(data, line_begins=self._line_begins, enough=enough)
         ahead = stop - self._looked
-        for at, said in found:
-            if at < ahead:
-                self._add(said)
+        self._add([value for at, said in found if at < ahead for value in self._values(said)])
         if waiting is not None and waiting < ahead:
             self._looked += waiting
             self._line_begins = True
@@ -162,16 +171,33 @@ class OutgoingLog:
         self._looked = stop
         return False
 
-    def _add(self, said: bytes) -> None:
-        """GitHub's own commands write line ends and percent signs percent-encoded."""
-        value = said.decode(errors="surrogateescape").strip()
+    def _values(self, said: bytes) -> tuple[str, ...]:
+        """As it is written, and as it is meant: GitHub's own commands write line ends and percent signs
+        percent-encoded."""
+        written = value = said.decode(errors="surrogateescape").strip()
         for code, character in (("%0D", "\r"), ("%0A", "\n"), ("%25", "%")):
             value = value.replace(code, character)
         if len(value.encode(errors="surrogateescape")) < SHORTEST:
             self.too_short += 1
+        return written, value
+
+    def _add(self, values: list[str]) -> None:
+        """All that a step asks for at once: each time takes as long as all that were asked for before."""
+        if not values:
             return
-        _remember(self._entry, value)
-        self.masks.add((value,))
+        self.masks.add(values)
+        if not self._unsaved:
+            self._unsaved_from = self._looked
+        self._unsaved += dict.fromkeys(values)
+        self._save()
+
+    def _save(self) -> None:
+        """Durably, before anything is sent that comes after them; where there is no room, later: until then the spool
+        keeps the lines that ask for them."""
+        if self._unsaved:
+            with _room_or_not():
+                _remember(self._entry, self._unsaved)
+                self._unsaved = []
 
     def _raw(self, start: int, stop: int) -> bytes:
         stop = min(stop, self._size())
@@ -196,11 +222,25 @@ def _closed_at(entry: Entry) -> int | None:
     return int(raw) if raw else None
 
 
-def _remember(entry: Entry, value: str) -> None:
-    """Durably, before anything is sent that comes after it. A line that was not finished spoils no other."""
+def reopen(entry: Entry) -> None:
+    """It goes on after all: what was closed by an end that nobody was told is not the whole log."""
+    (entry.path / CLOSED_AT).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _room_or_not() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+
+
+def _remember(entry: Entry, values: Iterable[str]) -> None:
+    """A line that was not finished spoils no other."""
     fd = os.open(entry.path / MASKS, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "w") as file:
-        file.write(f"\n{json.dumps(value)}\n")
+        file.write("".join(f"\n{json.dumps(value)}\n" for value in values))
         file.flush()
         os.fsync(fd)
 
