@@ -1,6 +1,7 @@
 """One deploy from its claim to its end, whatever happens to the runner on the way (protocol rules 13 and 14)."""
 
 import asyncio
+from dataclasses import replace
 
 import msgspec
 import structlog
@@ -12,6 +13,7 @@ from runner.client import LeaseOver
 from runner.follow import Ended
 from runner.journal import Entry
 from runner.lease import Lease
+from runner.outgoing import reopen
 from runner.processes import Action
 from runner.tools import Held, Tools
 
@@ -72,7 +74,8 @@ async def _resume(held: Held) -> None:
         case Action.FORGET if entry.finished:
             return
         case Action.FORGET:  # nothing was asked yet: as if the runner had only been slow
-            await work.deploy(held)
+            reopen(entry)
+            await work.deploy(replace(held))  # what was known of the log is of before, without the secrets
         case Action.FINISH_REBOOTED:
             await follow.finish_without_result(held, Ended("error", REBOOTED, started=_begun(entry)))
         case Action.TRY_NEVER if not entry.claim_never_started():

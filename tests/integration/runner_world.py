@@ -15,7 +15,7 @@ from typing import Any
 
 from ghapp import wire
 from ghapp.vcs.session import open_session
-from runner import processes
+from runner import processes, secrets
 from runner.backoff import Pace
 from runner.client import AppClient
 from runner.journal import Journal
@@ -184,6 +184,15 @@ class World:
         )
         self.processes.append(process)
         return process
+
+
+def bind(world: World, text: str) -> Path:
+    """Have the runner's KEDGE_SECRETS say this."""
+    path = world.folder / "secrets.yml"
+    path.write_text(text)
+    path.chmod(0o600)
+    world.bindings = secrets.load(path)
+    return path
 
 
 async def killed(process: asyncio.subprocess.Process) -> None:

@@ -15,7 +15,7 @@ from runner import journal as journals
 from runner import processes, procfs
 from runner.journal import Command, Entry, Journal
 from tests.integration.fake_app import LOST_ANSWER, LOST_REQUEST, Deploy
-from tests.integration.runner_world import World, killed, until
+from tests.integration.runner_world import World, bind, killed, until
 from tests.integration.runner_world import world as make_world
 
 
@@ -106,6 +106,20 @@ async def test_what_was_not_yet_asked_goes_on(world: World) -> None:
     left_behind(world, deploy, "claimed")
     await restarted(world, deploy)
     assert (deploy.state, world.times("runs")) == ("succeeded", 1)
+
+
+async def test_what_could_not_be_prepared_before_and_now_can_has_its_whole_log(world: World) -> None:
+    """The end of the first try was told to nobody, but the log was closed for it."""
+    path = bind(world, f"sentry/*: {{DEPLOY_KEY: {{file: {world.folder}/key}}}}")
+    deploy = world.ask(f'{world.tally()}; echo "out $DEPLOY_KEY."', secrets=["DEPLOY_KEY"])
+    world.app.always["finish"] = LOST_REQUEST
+    async with world.running():
+        await until(lambda: world.app.calls.count("finish") > 1)
+    world.app.always.clear()
+    (path.parent / "key").write_text("s3cret-value")
+    await restarted(world, deploy)
+    assert (deploy.state, world.times("runs")) == ("succeeded", 1)
+    assert deploy.output == f"out {'*' * 12}.\n"
 
 
 async def test_what_was_not_yet_asked_and_is_over_is_forgotten(world: World) -> None:

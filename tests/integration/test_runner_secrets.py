@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from runner import secrets
 from tests.integration.fake_app import Fault
 from tests.integration.fake_github import REPO_TOKEN
-from tests.integration.runner_world import World, killed, until
+from tests.integration.runner_world import World, bind, killed, until
 from tests.integration.runner_world import world as make_world
 
 KEY = "s3cret-value/with+signs"
@@ -19,14 +18,6 @@ KEY = "s3cret-value/with+signs"
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     async with make_world(tmp_path) as made:
         yield made
-
-
-def bind(world: World, text: str) -> Path:
-    path = world.folder / "secrets.yml"
-    path.write_text(text)
-    path.chmod(0o600)
-    world.bindings = secrets.load(path)
-    return path
 
 
 async def test_a_bound_secret_reaches_the_command_and_not_the_log(world: World) -> None:
