@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -123,6 +124,7 @@ async def _printed(name: str, command: str, environ: Mapping[str, str]) -> bytes
         env={name: value for name, value in environ.items() if name not in NEVER},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
     )
     try:
         async with asyncio.timeout(COMMAND_S):
@@ -131,7 +133,7 @@ async def _printed(name: str, command: str, environ: Mapping[str, str]) -> bytes
         raise NoSecret(f"The command for the secret {name} took longer than {COMMAND_S:g} s.") from None
     finally:
         if process.returncode is None:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # what it started holds the pipe open, too
             await process.wait()
     if process.returncode:
         raise NoSecret(

@@ -91,7 +91,7 @@ async def test_what_cannot_be_had_is_told_without_its_value(tmp_path: Path, sour
 
 async def test_a_command_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(secrets, "COMMAND_S", 0.05)
-    held = Secrets(bound(tmp_path, "sentry/staging: {KEY: {command: 'exec sleep 600'}}"), {"PATH": "/usr/bin:/bin"})
+    held = Secrets(bound(tmp_path, "sentry/staging: {KEY: {command: 'sleep 600; true'}}"), {"PATH": "/usr/bin:/bin"})
     with pytest.raises(NoSecret, match="took longer"):
         await held.values(job(secrets=["KEY"]))
 
