@@ -65,12 +65,13 @@ def to_delete(kept: Sequence[Kept], disk: Disk, now: float) -> list[Kept]:
     return chosen
 
 
-def survey(folder: Path) -> list[Kept]:
-    """The mirrors and checkouts under a work folder, as `runner.workspace` lays them out."""
+def survey(folder: Path, stop: threading.Event | None = None) -> list[Kept]:
+    """The mirrors and checkouts under a work folder, as `runner.workspace` lays them out; in haste once ``stop`` is
+    set."""
     places = [(path, path.with_suffix(".lock")) for path in (folder / "mirrors").glob("*.git")]
     for path in (folder / "checkouts").glob("*/*"):
         places.append((path, folder / "state" / path.relative_to(folder / "checkouts") / "lock"))
-    return [Kept(path, lock, _used_at(lock), _size(path)) for path, lock in places]
+    return [Kept(path, lock, _used_at(lock), _size(path, stop)) for path, lock in places]
 
 
 def disk_of(folder: Path) -> Disk:
@@ -79,10 +80,17 @@ def disk_of(folder: Path) -> Disk:
 
 
 async def tidy(folder: Path, in_use: Collection[Path]) -> list[Kept]:
-    """Delete what `to_delete` names and no command runs in; what was deleted."""
-    kept = await in_thread(lambda _: survey(folder))
+    """Delete what `to_delete` names and no command runs in; what was deleted. What resists keeps nothing else."""
+    kept = await in_thread(lambda stop: survey(folder, stop))
     chosen = [one for one in to_delete(kept, disk_of(folder), time.time()) if one.path not in in_use]
-    return [one for one in chosen if await _delete(one)]
+    deleted = []
+    for one in chosen:
+        try:
+            if await _delete(one):
+                deleted.append(one)
+        except OSError as error:
+            log.warning("could not be deleted; do it by hand", path=str(one.path), reason=str(error))
+    return deleted
 
 
 async def tidy_forever(folder: Path, journal: Journal) -> None:
@@ -121,14 +129,21 @@ def _used_at(lock: Path) -> float:
         return 0.0
 
 
-def _size(root: Path) -> int:
-    return sum(entry.stat(follow_symlinks=False).st_blocks * 512 for entry in _entries(root))
+def _size(root: Path, stop: threading.Event | None) -> int:
+    return sum(_blocks(entry) * 512 for entry in _entries(root, stop))
 
 
-def _entries(root: Path) -> Iterator["os.DirEntry[str]"]:
+def _blocks(entry: "os.DirEntry[str]") -> int:
+    try:
+        return entry.stat(follow_symlinks=False).st_blocks
+    except OSError:  # a deploy that runs meanwhile has deleted it
+        return 0
+
+
+def _entries(root: Path, stop: threading.Event | None) -> Iterator["os.DirEntry[str]"]:
     """All below a folder; what cannot be read, or goes meanwhile, is passed over."""
     folders = [str(root)]
-    while folders:
+    while folders and not (stop and stop.is_set()):
         try:
             with os.scandir(folders.pop()) as found:
                 for entry in found:

@@ -153,7 +153,7 @@ class _Job:
 
     def note_use(self) -> None:
         """For :mod:`runner.housekeeping`, which deletes what is not used for long."""
-        for lock in (self.checkout.state / "lock", self.mirror.path.with_suffix(".lock")):
+        for lock in (self.checkout.state / "lock", self._mirror_lock):
             os.utime(lock)
 
     async def _try(self) -> None:
@@ -169,6 +169,7 @@ class _Job:
 
     async def _have(self) -> None:
         async with self._lock(shared=True):
+            os.utime(self._mirror_lock)  # the next step takes it anew: nobody shall delete the mirror in between
             with self._local("mirror"):
                 there = await self.mirror.has(self.source.sha)
         if not there:
@@ -219,7 +220,11 @@ class _Job:
 
     def _lock(self, *, shared: bool) -> AbstractAsyncContextManager[None]:
         busy = "Waiting for another deploy that updates the mirror of the same repository."
-        return locked(self.mirror.path.with_suffix(".lock"), shared=shared, waiting=lambda: self.progress(busy))
+        return locked(self._mirror_lock, shared=shared, waiting=lambda: self.progress(busy))
+
+    @property
+    def _mirror_lock(self) -> Path:
+        return self.mirror.path.with_suffix(".lock")
 
     @contextmanager
     def _remote(self) -> Iterator[Remote]:

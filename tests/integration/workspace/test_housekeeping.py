@@ -1,11 +1,17 @@
 """Tidying a real work folder: what was not used for long goes, what a command runs in stays, all comes back."""
 
 import os
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+from runner import housekeeping, tree
 from runner.housekeeping import UNUSED_S, running_in, survey, tidy
 from runner.journal import Command, Journal
+from runner.workspace import _Job
 from tests.integration.workspace.tools import Desk
 
 
@@ -31,10 +37,56 @@ async def test_what_was_not_used_for_long_goes_and_is_made_anew(shop: Desk) -> N
 
 async def test_what_a_command_runs_in_stays(shop: Desk) -> None:
     sha = shop.repo.commit({"a": "1"})
-    tree, other = await shop.prepare(sha), await shop.prepare(sha, environment="staging")
+    path, other = await shop.prepare(sha), await shop.prepare(sha, environment="staging")
     journal = Journal(shop.folder)
-    command = Command(deploy_id="1-x", argv=("true",), cwd=str(tree), env={}, timeout_s=1, silence_s=None, grace_s=1)
+    command = Command(deploy_id="1-x", argv=("true",), cwd=str(path), env={}, timeout_s=1, silence_s=None, grace_s=1)
     journal.create("1", "lease", b"{}").write_command(command)
     unused(shop.folder)
     deleted = {one.path for one in await tidy(shop.folder, running_in(journal))}
-    assert other in deleted and tree not in deleted and tree.exists()
+    assert other in deleted and path not in deleted and path.exists()
+
+
+async def test_what_resists_keeps_nothing_else(shop: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    sha = shop.repo.commit({"a": "1"})
+    stubborn, other = await shop.prepare(sha), await shop.prepare(sha, environment="staging")
+    mirror = shop.mirror
+    unused(shop.folder)
+
+    def remove(path: Path, *, trash: Path, stop: threading.Event) -> None:
+        if path == stubborn:
+            raise PermissionError(1, "Operation not permitted", str(path))
+        tree.remove(path, trash=trash, stop=stop)
+
+    monkeypatch.setattr(housekeeping, "remove", remove)
+    assert {one.path for one in await tidy(shop.folder, ())} == {other, mirror}
+
+
+async def test_a_file_that_goes_meanwhile_is_passed_over(shop: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = await shop.prepare(shop.repo.commit({"a": "1", "b": "2"}))
+    entries = housekeeping._entries
+
+    def slow(root: Path, stop: threading.Event | None = None) -> Iterator["os.DirEntry[str]"]:
+        for entry in entries(root, stop):
+            if entry.name == "a":
+                Path(entry.path).unlink()
+            yield entry
+
+    monkeypatch.setattr(housekeeping, "_entries", slow)
+    assert path in {one.path for one in survey(shop.folder)}
+
+
+async def test_a_mirror_stays_while_its_next_deploy_is_prepared(shop: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between its fetch and its use nobody holds its lock."""
+    sha = shop.repo.commit({"a": "1"})
+    await shop.prepare(sha)
+    unused(shop.folder)
+    chosen = next(one for one in survey(shop.folder) if one.path == shop.mirror)
+    have, deleted = _Job._have, []
+
+    async def then_tidied(self: _Job) -> None:
+        await have(self)
+        deleted.append(await housekeeping._delete(chosen))
+
+    monkeypatch.setattr(_Job, "_have", then_tidied)
+    await shop.prepare(sha)
+    assert deleted == [False]
