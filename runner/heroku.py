@@ -11,6 +11,7 @@ import signal
 import sys
 import tarfile
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ if not __package__:  # run by path, in a folder whose files are not to be import
     sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 from ghapp.vcs.session import open_session
-from runner.heroku_api import API_URL, Heroku, HerokuError
+from runner.heroku_api import API_URL, Heroku, HerokuError, Unreachable
 from runner.secrets import HEROKU_KEY
 
 URL = "HEROKU_API_URL"
@@ -26,6 +27,8 @@ URL = "HEROKU_API_URL"
 POLL_S = 2.0
 RELEASE_WITHIN_S = 120.0
 """A build that succeeded gets its release within moments."""
+LOST_S = 600.0
+"""Heroku goes on without us: so long an outage is sat out before a build or a release counts as lost."""
 
 
 def argv(task: str, app: str, sha: str) -> tuple[str, ...]:
@@ -41,10 +44,12 @@ def argv(task: str, app: str, sha: str) -> tuple[str, ...]:
 
 
 class Deployer:
-    """One deploy of one checkout. ``building`` is the build under way, which a cancel ends."""
+    """One deploy of one checkout. ``building`` is the build under way, which a cancel ends; ``releasing`` from when on
+    none can."""
 
     def __init__(self, heroku: Heroku, tree: Path, sha: str, poll_s: float = POLL_S) -> None:
         self.building: str | None = None
+        self.releasing = False
         self._heroku = heroku
         self._tree = tree
         self._sha = sha
@@ -59,11 +64,10 @@ class Deployer:
             say(f"Uploading the source ({archive.stat().st_size / 1e6:.1f} MB).")
             await self._heroku.upload(source["put_url"], archive)
         blob = {"url": source["get_url"], "checksum": f"SHA256:{checksum}", "version": self._sha}
-        build = await self._heroku.ask("POST", "/builds", {"source_blob": blob})
-        self.building = build["id"]
+        build = await self._begun({"source_blob": blob})
         await self._show(build.get("output_stream_url"))
         build = await self._until_done(f"/builds/{build['id']}")
-        self.building = None
+        self.building, self.releasing = None, build["status"] == "succeeded"
         if build["status"] != "succeeded":
             raise HerokuError("The build failed; what the buildpack says about it is above.")
         await self._released(await self._release_of(build))
@@ -76,12 +80,25 @@ class Deployer:
             await self.deploy()
             return
         say(f"Going back to v{release['version']}.")
+        self.releasing = True
         await self._released(await self._heroku.ask("POST", "/releases", {"release": release["id"]}))
 
     async def cancel(self) -> None:
+        """Raises HerokuError."""
         if self.building:
             say("Cancelling the build.")
-            await self._heroku.ask("DELETE", f"/builds/{self.building}")
+            await self._heroku.cancel(self.building)
+        elif self.releasing:
+            say("The release could not be stopped any more: look at the app's activity; a rollback takes it back.")
+
+    async def _begun(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The build that was asked for. Cancelled meanwhile, it is known all the same: else it would go live."""
+        asking = asyncio.ensure_future(self._heroku.ask("POST", "/builds", body))
+        try:
+            await asyncio.wait({asking})
+        finally:
+            self.building = (await asking)["id"]
+        return dict(asking.result())
 
     async def _released(self, release: dict[str, Any]) -> None:
         await self._show(release.get("output_stream_url"))
@@ -105,10 +122,16 @@ class Deployer:
         raise HerokuError("The build succeeded, but Heroku made no release of it. Look at the app's activity.")
 
     async def _until_done(self, path: str) -> dict[str, Any]:
+        heard_at = time.monotonic()
         while True:
-            found = dict(await self._heroku.ask("GET", path))
-            if found["status"] != "pending":
-                return found
+            try:
+                found = dict(await self._heroku.ask("GET", path))
+                heard_at = time.monotonic()
+                if found["status"] != "pending":
+                    return found
+            except Unreachable:
+                if time.monotonic() - heard_at >= LOST_S:
+                    raise
             await asyncio.sleep(self._poll_s)
 
     async def _earlier(self) -> dict[str, Any] | None:
@@ -156,6 +179,9 @@ async def run(action: str, app: str, sha: str) -> int:
             await work
         except HerokuError as error:
             say(str(error))
+            return 1
+        except OSError as error:
+            say(f"The source could not be packed on the runner: {error.strerror}.")
             return 1
         except asyncio.CancelledError:
             try:

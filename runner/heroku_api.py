@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import aiohttp
+from yarl import URL
 
 from ghapp.vcs.session import proxy_for
 
@@ -19,12 +20,19 @@ TRY_AGAIN_S = 2.0
 LIMITED_S = 30.0
 """The limit fills by about one request a second; tried again `TRIES` times:
 https://devcenter.heroku.com/articles/platform-api-reference#rate-limits"""
+CANCEL = f"{ACCEPT}.cancel-build"
+"""What `DELETE` of a build asks for, as the `builds:cancel` of Heroku's own command line does:
+https://github.com/heroku/heroku-builds"""
 SILENT_S = 900.0
 """A stream that says nothing for so long is opened again."""
 
 
 class HerokuError(Exception):
     """It did not work; the message is for the deploy's log, with what to do next."""
+
+
+class Unreachable(HerokuError):
+    """The network, or 5xx, also after trying again."""
 
 
 class Heroku:
@@ -41,6 +49,10 @@ class Heroku:
         """What ``/apps/APP`` answers below ``path``. Raises HerokuError."""
         return (await self._ask(method, f"/apps/{self._app}{path}", body, {}))[0]
 
+    async def cancel(self, build: str) -> None:
+        """End a build that is under way. Raises HerokuError."""
+        await self._ask("DELETE", f"/apps/{self._app}/builds/{build}", None, {"Accept": CANCEL})
+
     async def listed(self, path: str) -> AsyncIterator[Any]:
         """Every item of a list: https://devcenter.heroku.com/articles/platform-api-reference#ranges"""
         headers: dict[str, str] = {}
@@ -53,17 +65,24 @@ class Heroku:
             headers = {"Range": following}
 
     async def upload(self, url: str, archive: Path) -> None:
-        """Put a source where Heroku said; the address itself is the permission."""
-        with archive.open("rb") as file:
-            async with self._session.put(
-                url,
-                data=file,
-                headers={"Content-Type": "", "Content-Length": str(archive.stat().st_size)},
-                timeout=aiohttp.ClientTimeout(total=SILENT_S),
-                **proxy_for(url),
-            ) as answer:
-                if answer.status >= 300:
-                    raise HerokuError(f"Heroku did not take the upload of the source (HTTP {answer.status}).")
+        """Put a source where Heroku said; the address itself is the permission, and no message shows it.
+
+        Raises HerokuError.
+        """
+        headers = {"Content-Type": "", "Content-Length": str(archive.stat().st_size)}
+        timeout = aiohttp.ClientTimeout(total=SILENT_S)
+        try:
+            with archive.open("rb") as file:
+                async with self._session.put(
+                    url, data=file, headers=headers, timeout=timeout, **proxy_for(url)
+                ) as answer:
+                    status = answer.status
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise HerokuError(
+                f"The source could not be uploaded to {URL(url).host} ({type(error).__name__}); deploy again."
+            ) from None
+        if status >= 300:
+            raise HerokuError(f"Heroku did not take the upload of the source (HTTP {status}).")
 
     async def stream(self, url: str) -> AsyncIterator[bytes]:
         """What a build or a release phase writes, to its end; taken up again where it broke."""
@@ -80,14 +99,18 @@ class Heroku:
                 await asyncio.sleep(TRY_AGAIN_S * self._pace)
 
     async def _pieces(self, url: str, at: int) -> AsyncIterator[bytes]:
-        headers = {"Accept": "text/plain", "Range": f"bytes={at}-"}
+        """From ``at`` on, also where Range is not heeded (RFC 9110, 14.2)."""
+        headers = {"Accept": "text/plain", "Accept-Encoding": "identity", "Range": f"bytes={at}-"}
         timeout = aiohttp.ClientTimeout(total=None, sock_read=SILENT_S)
         async with self._session.get(url, headers=headers, timeout=timeout, **proxy_for(url)) as answer:
             if answer.status in {404, 416}:  # nothing was written, or nothing more
                 return
             answer.raise_for_status()
+            known = 0 if answer.status == 206 else at
             async for piece in answer.content.iter_any():
-                yield piece
+                if piece[known:]:
+                    yield piece[known:]
+                known = max(0, known - len(piece))
 
     async def _ask(
         self, method: str, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]
@@ -107,7 +130,7 @@ class Heroku:
                 if method == "GET" and attempt < TRIES:
                     await asyncio.sleep(TRY_AGAIN_S * self._pace)
                     continue
-                raise HerokuError(
+                raise Unreachable(
                     f"Heroku could not be reached ({str(error) or type(error).__name__}). Whether it was done is not "
                     "known: look at the app's activity, then deploy again."
                 ) from None
@@ -115,7 +138,8 @@ class Heroku:
                 return said, answer.headers.get("Next-Range") if answer.status == 206 else None
             again_s = LIMITED_S if answer.status == 429 else TRY_AGAIN_S if answer.status >= 500 else None
             if again_s is None or attempt == TRIES or (method != "GET" and answer.status != 429):
-                raise HerokuError(_sentence(answer.status, said, self._app))
+                kind = Unreachable if answer.status >= 500 else HerokuError
+                raise kind(_sentence(answer.status, said, self._app))
             await asyncio.sleep(again_s * self._pace)
         raise AssertionError("the last try returns or raises")
 

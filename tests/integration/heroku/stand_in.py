@@ -8,6 +8,7 @@ import hashlib
 import io
 import tarfile
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -27,18 +28,25 @@ def _id() -> str:
 
 @dataclass
 class StandIn:
-    """``violations`` are requests that Heroku would have refused, or that say too much; a test wants none."""
+    """``violations`` are requests that Heroku would have refused, or that say too much; a test wants none.
+
+    ``cut`` counts requests, by kind, whose connections are still to be cut; ``answering`` holds back the answer to who
+    asks for a build.
+    """
 
     url: str = ""
     build_fails: bool = False
     release_fails: bool = False
     limited: int = 0
     held: asyncio.Event | None = None
+    answering: asyncio.Event | None = None
+    cut: Counter[str] = field(default_factory=Counter)
     uploads: dict[str, bytes] = field(default_factory=dict)
     builds: list[dict[str, Any]] = field(default_factory=list)
     releases: list[dict[str, Any]] = field(default_factory=list)
     cancelled: list[str] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
     building: asyncio.Event = field(default_factory=asyncio.Event)
 
     def files(self, build: int) -> dict[str, str]:
@@ -85,15 +93,20 @@ class StandIn:
             "user": {"id": _id(), "email": "ana@example.com"},
         }
         self.builds.append(made)
+        self.asked.set()
+        if self.answering:
+            await self.answering.wait()
         return web.json_response(made, status=201)
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
-        """It ends when what it tells of has ended."""
+        """It ends when what it tells of has ended. Range is not heeded."""
         kind, _, number = request.match_info["name"].partition("-")
         response = web.StreamResponse(headers={"Content-Type": "text/plain"})
         await response.prepare(request)
         if kind == "build":
             await response.write(b"-----> Building on the Heroku-24 stack\n")
+            if self.cuts(request, "stream"):
+                return response
             self.building.set()
             if self.held:
                 await self.held.wait()
@@ -141,7 +154,17 @@ class StandIn:
             return web.json_response(self.builds[:1], status=206, headers=headers)
         return web.json_response(self.builds[0 if first else 1 :])
 
+    def cuts(self, request: web.Request, kind: str) -> bool:
+        if not self.cut[kind]:
+            return False
+        self.cut[kind] -= 1
+        assert request.transport is not None
+        request.transport.close()
+        return True
+
     async def cancel_build(self, request: web.Request) -> web.Response:
+        if not request.headers["Accept"].endswith(".cancel-build"):
+            return error(404, "not_found", "The requested API endpoint was not found.")
         for build in self.builds:
             if build["id"] == request.match_info["id"]:
                 build["status"] = "failed"
@@ -177,12 +200,15 @@ async def serving() -> AsyncIterator[StandIn]:
 
     @web.middleware
     async def let_in(request: web.Request, handler: Any) -> web.StreamResponse:
+        if heroku.cuts(request, request.method):
+            return web.Response()
         if request.path.startswith(("/upload/", "/streams/")):
             return await handler(request)  # type: ignore[no-any-return]
         if heroku.limited:
             heroku.limited -= 1
             return error(429, "rate_limit", "Your account reached the API rate limit.")
-        if request.headers.get("Accept") != "application/vnd.heroku+json; version=3":
+        accepted = request.headers.get("Accept", "").removesuffix(".cancel-build")
+        if accepted != "application/vnd.heroku+json; version=3":
             heroku.violations.append(f"{request.path} without the version in Accept")
         if request.headers.get("Authorization") != f"Bearer {KEY}":
             return error(401, "unauthorized", "Invalid credentials provided.")
