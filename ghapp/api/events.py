@@ -90,10 +90,10 @@ class _Follower:
 
     async def look(self, stream: Stream) -> bool:
         """Send what is new. There is always more to come."""
-        ctx, actor = self._request.app[CONTEXT], self._request[ACTOR]
+        ctx, whoever = self._request.app[CONTEXT], (self._request[READER], self._request[ACTOR])
         while found := await watching.since(ctx, self._after):
             for event in found:
-                if self._app in {None, event.app} and watching.visible(event, actor):
+                if self._app in {None, event.app} and any(watching.visible(event, one) for one in whoever):
                     await stream.event(msgspec.json.encode(_live(event)).decode(), id=event.id)
                 self._after = event.id
         return False

@@ -11,7 +11,7 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, gener
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from ghapp.api.common import ACTOR, CONTEXT, QUIET
+from ghapp.api.common import CONTEXT, QUIET, READER
 from ghapp.api.params import AnyParams
 from ghapp.api.routing import Route, Text
 from ghapp.core.values import State
@@ -24,7 +24,7 @@ _PLACE = ("app", "environment")
 
 async def metrics(request: web.Request, _: AnyParams) -> web.Response:
     request[QUIET] = True
-    measured = await measuring.measure(request.app[CONTEXT], request[ACTOR])
+    measured = await measuring.measure(request.app[CONTEXT], request[READER])
     registry = CollectorRegistry()
     registry.register(_Measurements(measured))
     return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})

@@ -4,7 +4,7 @@ import msgspec
 from aiohttp import web
 
 from ghapp.api import shapes
-from ghapp.api.common import ACTOR, CONTEXT, json_response, rfc3339
+from ghapp.api.common import CONTEXT, READER, json_response, rfc3339
 from ghapp.api.params import NoParams
 from ghapp.api.routing import Route
 from ghapp.service import runners
@@ -33,7 +33,7 @@ class RunnerPage(msgspec.Struct, frozen=True):
 
 async def list_runners(request: web.Request, _: NoParams) -> web.Response:
     ctx = request.app[CONTEXT]
-    found = await runners.seen(ctx, request[ACTOR])
+    found = await runners.seen(ctx, request[READER])
     return json_response(RunnerPage([_runner(ctx.url, one) for one in found], None))
 
 

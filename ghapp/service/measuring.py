@@ -70,16 +70,16 @@ async def reconciler_lag(tx: Tx, ctx: Context, now: int) -> float | None:
     return max((max(now - one.heard_until, 0) / 1000 for one in positions if one), default=None)
 
 
-async def measure(ctx: Context, actor: Actor) -> Measured:
-    """Everything at one moment, of the apps and environments that the actor may see."""
+async def measure(ctx: Context, reader: Actor) -> Measured:
+    """Everything at one moment, of the apps and environments that the reader sees."""
     now = ctx.now()
 
     async def work(tx: Tx) -> Measured:
         inbox_lag_s, outbox_lag_s = await lags(tx, now)
         return Measured(
             now,
-            [one for one in await totals.every(tx) if actor.sees(one.app, one.environment)],
-            [one for one in await standing.every(tx) if actor.sees(one.app, one.environment)],
+            [one for one in await totals.every(tx) if reader.sees(one.app, one.environment)],
+            [one for one in await standing.every(tx) if reader.sees(one.app, one.environment)],
             [one for one in await places.runners(tx) if one.seen_at >= now - RUNNER_GONE_MS],
             inbox_lag_s,
             outbox_lag_s,

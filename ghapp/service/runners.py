@@ -14,7 +14,7 @@ from ghapp.store.places import Runner
 @dataclass(frozen=True, slots=True)
 class SeenRunner:
     """``apps`` and ``environments`` are what it may take; None: every one. ``here``: it was heard of just now.
-    ``deploys`` are what it prepares and runs, of those that the actor may see."""
+    ``deploys`` are what it prepares and runs, of those that the reader sees."""
 
     runner: Runner
     apps: tuple[str, ...] | None
@@ -23,13 +23,13 @@ class SeenRunner:
     deploys: tuple[Deploy, ...]
 
 
-async def seen(ctx: Context, actor: Actor) -> list[SeenRunner]:
+async def seen(ctx: Context, reader: Actor) -> list[SeenRunner]:
     """All that ever came, by name."""
     now = ctx.now()
 
     async def work(tx: Tx) -> list[SeenRunner]:
         running = await deploys.active_in(tx, [one.id for one in await places.environments(tx)])
-        active = [one for one in running.values() if actor.sees(one.app, one.environment)]
+        active = [one for one in running.values() if reader.sees(one.app, one.environment)]
         return [
             SeenRunner(
                 runner,

@@ -1,11 +1,13 @@
 """What tokens are for: scopes, apps and environments, on SQLite and PostgreSQL."""
 
+import json
 from collections.abc import AsyncIterator
 
 import pytest
 
 from ghapp.store.stores import Stores
 from tests.integration.commit_graph import AWAY, Commits, sha
+from tests.integration.event_stream import Stream
 from tests.integration.kedge_world import ADMIN_TOKEN, NOON, World, world
 from tests.integration.token_calls import RUNNER, call, claim, listed, make, pushing
 
@@ -81,6 +83,23 @@ async def test_reads_are_open_where_everybody_may_read_and_nothing_else_is(store
             assert (await call(kedge, method, "/api/0/tokens", "")).status == 401
         assert (await call(kedge, "DELETE", "/api/0/tokens/1", "")).status == 401
         assert (await call(kedge, "GET", "/api/0/tokens", narrowed["token"])).status == 403
+
+
+async def test_where_everybody_may_read_everybody_is_told_all_of_it(stores: Stores) -> None:
+    """Nobody in particular, and whoever has a token for something else."""
+    async with world(stores, anonymous_read=True) as kedge:
+        await kedge.ask()
+        await kedge.claim()
+        narrowed = await make(kedge, "deploy", apps=["blog"])
+        for token in ("", narrowed["token"]):
+            measured = await (await call(kedge, "GET", "/metrics", token)).text()
+            assert 'kedge_deploys_claimed{app="shop",environment="production"} 1.0' in measured
+            (runner,) = (await (await call(kedge, "GET", "/api/0/runners", token)).json())["items"]
+            assert [one["number"] for one in runner["deploys"]] == [1]
+            headers = {"Authorization": f"Bearer {token}"} if token else {}
+            async with kedge.client.get("/api/0/events?after=0", headers=headers) as answer:
+                told = Stream(answer)
+                assert [json.loads((await told.next()).data)["kind"] for _ in range(2)] == ["asked", "claimed"]
 
 
 async def test_a_token_for_one_app_sees_no_other(kedge: World) -> None:
@@ -194,7 +213,7 @@ async def test_no_read_tells_a_narrowed_token_of_what_it_does_not_cover(
     for path in sorted(resources - {"/static", "/api/0/events"}):
         if "{id}" in path:
             continue
-        target = path.format(app="shop", number=1, env="production", sha="a" * 40)
+        target = path.format(app="shop", number=1, env="production", sha="a" * 40, provider="github")
         answer = await call(kedge, "GET", target, given["token"])
         assert answer.status < 500, target
         walked += answer.status == 200
