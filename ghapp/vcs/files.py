@@ -9,7 +9,8 @@ class RepositoryFiles(Protocol):
     """Files and commits of one repository. Every method raises `ProviderError` in one of its kinds and nothing else."""
 
     async def newest_change(self, path: str, branch: str) -> str | None:
-        """Sha of the newest commit of the branch that touched the path; None where none ever did."""
+        """Sha of the newest commit of the branch that touched the path; None where none ever did. A tag of the same
+        name is never meant."""
         ...
 
     async def read_file(self, path: str, sha: str) -> bytes | None:

@@ -33,10 +33,15 @@ class GitHubFiles:
         self._full_name = full_name
 
     async def newest_change(self, path: str, branch: str) -> str | None:
-        """https://docs.github.com/en/rest/commits/commits#list-commits"""
+        """Said in full, for a tag may have the branch's name: https://git-scm.com/docs/gitrevisions
+
+        https://docs.github.com/en/rest/commits/commits#list-commits
+        """
         url = "/repos/{owner}/{repo}/commits?sha={branch}&path={file}&per_page=1"
         try:
-            found = await self._api.item(url, list[_CommitShape], **self._variables(branch=branch, file=path))
+            found = await self._api.item(
+                url, list[_CommitShape], **self._variables(branch=f"refs/heads/{branch}", file=path)
+            )
         except Refused as error:
             if error.status != _EMPTY:
                 raise

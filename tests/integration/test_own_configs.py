@@ -92,6 +92,15 @@ async def test_what_has_not_changed_costs_nothing(world: World) -> None:
     assert {status for _, status in world.asked()} == {304}
 
 
+async def test_a_tag_that_is_called_like_the_default_branch_is_not_read(world: World) -> None:
+    """Where the branch is protected, anybody who may push may still push tags."""
+    evil = world.gh.commit(REPO, "feature", {PATH: "evil: {deploy: x}"})
+    world.gh.commit(REPO, "main", {PATH: "web: {deploy: ./web.sh}"})
+    world.gh.world.git.set_ref(REPO, "refs/tags/main", evil)
+    await world.settle()
+    assert set(world.ctx.apps.configs) == {"other", "web"}
+
+
 async def test_what_is_no_file_or_too_large_is_told(world: World) -> None:
     world.gh.commit(REPO, "main", {f"{PATH}/nested": "x"})
     await world.settle()
