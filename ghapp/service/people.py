@@ -63,4 +63,8 @@ async def _role(ctx: Context, person: Person, app: AppConfig) -> str | None:
         log.warning("cannot be asked who can read the repository of an app", app=app.name, reason=reason)
         return None
 
-    return await ctx.permissions.access(app, person, ask)
+    try:
+        async with asyncio.timeout(PATIENCE_S):  # its turn to be asked may come later
+            return await ctx.permissions.access(app, person, ask)
+    except TimeoutError:
+        return None

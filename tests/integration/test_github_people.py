@@ -9,7 +9,8 @@ from ghapp.api import streaming
 from ghapp.api.auth import CSRF_HEADER
 from ghapp.api.sessions import ByProvider, new_session, sign_in
 from ghapp.core.values import Lock
-from ghapp.service import acting
+from ghapp.service import acting, permissions
+from ghapp.service import people as service
 from ghapp.service.context import Apps
 from tests.integration.kedge_world import settings
 from tests.integration.people_world import Answer, People, people
@@ -198,6 +199,16 @@ async def test_where_github_cannot_be_asked_everything_stays_closed_and_says_so(
     assert await sees(town) == ["site"]
     assert (await town.get("/api/0/apps")).text.count('"name":"shop"') == 0
     assert (await town.post("/logout")).status == 303
+
+
+async def test_no_page_waits_long_for_its_turn_to_ask(town: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many others are being asked about at a GitHub that does not answer."""
+    monkeypatch.setattr(service, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(permissions, "AT_ONCE", 0)
+    town.kedge.ctx.permissions = permissions.Permissions()
+    await town.enter("bob")
+    assert "some may be missing here" in (await town.get("/")).text
+    town.kedge.ctx.permissions = permissions.Permissions()
 
 
 async def test_an_account_that_is_called_admin_is_no_admin(town: People) -> None:
