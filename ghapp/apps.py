@@ -8,6 +8,7 @@ environment's ``allow`` adds nobody to the app's, it replaces them). Only in the
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from ghapp.config_values import MAX_ITEMS, READERS, Reader, items_of, name, names, text, unknown_key
@@ -29,6 +30,8 @@ _ELSEWHERE = {
     **dict.fromkeys(_APP_KEYS, "belongs to the app, not into an environment"),
 }
 _MERGED = ("env", "tasks", "notify")
+#: Environments of all apps that a repository defines itself: each is a row that everybody's overviews read.
+MOST_OWN = 200
 _DURATIONS = ("checks_timeout", "timeout", "silence", "grace")
 
 
@@ -58,10 +61,13 @@ def parse(text: str, home: Home | None = None) -> Parsed:
     places: dict[tuple[str, str, str], tuple[str, int]] = {}
     apps: tuple[AppConfig, ...] = ()
     if isinstance(root, Table):
-        apps = tuple(_App(key, node, findings, places, home).config() for key, node in root.items.items())
+        some = islice(root.items.items(), MOST_OWN + 1 if home else None)
+        apps = tuple(_App(key, node, findings, places, home).config() for key, node in some)
     elif root and root.kind != "nothing":
         findings.wrong(root, f"must be a mapping from app names to their config, not {root.kind}")
     problems = [*findings.problems, *cross_check(apps, places)]
+    if home and sum(len(app.environments) for app in apps) > MOST_OWN:
+        problems.append(Problem("", 1, f"defines more than {MOST_OWN} environments, of all its apps; leave some out"))
     if not apps and not problems:
         problems.append(Problem("", 1, "defines no app; the least there can be is `name: {deploy: COMMAND}`"))
     return Parsed(apps, _in_order(problems), _in_order(findings.warnings))

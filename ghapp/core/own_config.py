@@ -9,6 +9,8 @@ from ghapp.core.values import DESCRIPTION_LIMIT
 PATH = ".github/kedge.yml"
 #: The commit status that says what is wrong with it; Kedge leaves its own out of what counts as checks.
 CONTEXT = "kedge/config"
+#: Problems of one file that are kept: every overview reads them.
+MOST_TOLD = 20
 
 
 def names_taken(apps: Iterable[AppConfig], operators: Collection[str], others: Collection[str]) -> list[Problem]:
@@ -22,6 +24,12 @@ def names_taken(apps: Iterable[AppConfig], operators: Collection[str], others: C
         elif app.name in others:
             problems.append(Problem(app.name, app.line, "another repository has an app of this name; choose another"))
     return problems
+
+
+def told(problems: Sequence[str]) -> tuple[str, ...]:
+    """The first problems, as they are kept, and how many there are besides."""
+    more = len(problems) - MOST_TOLD
+    return (*problems[:MOST_TOLD], *([f"and {more} more"] if more > 0 else []))
 
 
 def described(problems: Sequence[str]) -> str:

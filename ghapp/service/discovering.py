@@ -63,8 +63,9 @@ async def discover(ctx: Context) -> None:
         if not isinstance(client, FileReading):
             continue
         counted = await accounts.counted(ctx, provider)
-        listed = {one.id: one for one in await client.installed() if accounts.counts(accounts.of(one), counted)}
+        # First, so that what is heard of during the listing is not taken for gone.
         known = await ctx.stores.main.read(lambda tx, p=provider: stored.repositories(tx, p))  # type: ignore[misc]
+        listed = {one.id: one for one in await client.installed() if accounts.counts(accounts.of(one), counted)}
         changed = [one for one in listed.values() if _changed(known.get(one.id), one)]
 
         async def work(tx: Tx, provider: str = provider, changed: list[Repository] = changed) -> None:
@@ -145,7 +146,8 @@ async def _read(ctx: Context, one: OwnConfig) -> None:
         await own_configs.withdraw(ctx, one.provider, repository.id)
         return
     files = client.files(repository)
-    sha = await files.newest_change(own_config.PATH, repository.default_branch or "HEAD")
+    branch = repository.default_branch or await client.repository(repository).default_branch()
+    sha = await files.newest_change(own_config.PATH, branch)
     now = one.called(repository)
     if sha == one.judged_sha and not one.problems:
         await own_configs.keep_name(ctx, now)

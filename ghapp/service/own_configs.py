@@ -4,7 +4,8 @@ The operator's names come first, then who was there first; a name stays its repo
 anything was deployed under it. What is not in force any more holds its waiting deploys.
 """
 
-from collections.abc import Iterable, Mapping
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from urllib.parse import quote
 
@@ -38,7 +39,7 @@ async def put_in_force(ctx: Context, operators: Iterable[AppConfig], problem: st
 
     defining, rows = await ctx.stores.main.read(own)
     for one in defining:
-        for app in _parsed(one).apps:
+        for app in (await asyncio.to_thread(_parsed, one)).apps:
             row = rows.get(app.name)
             if app.name not in configs and row and row.defined_by == one.repository_id and not row.withdrawn:
                 configs[app.name] = app.defined_by(one.provider, one.repository)
@@ -74,14 +75,15 @@ async def yield_names(tx: Tx, ctx: Context, apps: Iterable[AppConfig]) -> None:
     for one in await stored.in_force(tx) if losers else ():
         if one.repository_id in losers:
             clashes = own_config.names_taken(_parsed(one).apps, wanted, ())
-            await stored.judged(tx, one, one.repository_id, one.judged_sha, tuple(map(str, clashes)))
+            await stored.judged(tx, one, one.repository_id, one.judged_sha, own_config.told([*map(str, clashes)]))
 
 
 async def judge(ctx: Context, one: OwnConfig, sha: str | None, file: bytes | Problem | None) -> None:
     """What the file says at ``sha``, the newest commit that touched it, is put in force or answered with why not.
     ``file`` is None where there is none."""
+    read = await asyncio.to_thread(_read, one, file)  # a file made for it takes seconds
     async with ctx.configuring:
-        await ctx.decide(lambda tx: _judge(tx, ctx, one, sha, file))
+        await ctx.decide(lambda tx: _judge(tx, ctx, one, sha, read))
         await put_in_force(ctx, operators(ctx).values(), ctx.apps.problem)
 
 
@@ -97,40 +99,44 @@ async def keep_name(ctx: Context, one: OwnConfig) -> None:
         await put_in_force(ctx, operators(ctx).values(), ctx.apps.problem)
 
 
-async def _judge(tx: Tx, ctx: Context, one: OwnConfig, sha: str | None, file: bytes | Problem | None) -> None:
+async def _judge(tx: Tx, ctx: Context, one: OwnConfig, sha: str | None, read: tuple[str, Parsed] | None) -> None:
     known = await stored.get(tx, one.provider, one.repository.id)
     if known is None:  # uninstalled meanwhile
         return
     repository_id = known.repository_id
-    if file is not None:
+    if read is not None:
         repository_id = await places.keep_repository(tx, one.provider, one.repository)
-    if file is None or sha is None or repository_id is None:
+    if read is None or sha is None or repository_id is None:
         await _withdraw_all(tx, ctx, known, own_config.removed(one.repository.full_name, sha))
         await stored.judged(tx, one, repository_id, sha, ())
         return
-    text, apps, problems = await _read(tx, ctx, one, repository_id, file)
-    said = tuple(str(problem) for problem in problems)
-    await stored.judged(tx, one, repository_id, sha, said)
+    text, parsed = read
+    said = await _problems(tx, ctx, parsed, repository_id)
+    await stored.judged(tx, one, repository_id, sha, own_config.told(said))
     if not said:
-        await _take(tx, ctx, one, repository_id, sha, text, apps)
+        await _take(tx, ctx, one, repository_id, sha, text, parsed.apps)
     if (said and sha != known.judged_sha) or (known.problems and not said):
-        await _show(tx, ctx, one, repository_id, sha, said, apps)
+        await _show(tx, ctx, one, repository_id, sha, said, parsed.apps)
 
 
-async def _read(
-    tx: Tx, ctx: Context, one: OwnConfig, repository_id: int, file: bytes | Problem
-) -> tuple[str, tuple[AppConfig, ...], list[Problem]]:
-    """Its text, the apps in it, and what is wrong."""
+def _read(one: OwnConfig, file: bytes | Problem | None) -> tuple[str, Parsed] | None:
+    """The text and what it says; None where there is no file."""
+    if file is None:
+        return None
     if isinstance(file, Problem):
-        return "", (), [file]
+        return "", Parsed((), (file,), ())
     try:
         text = file.decode()
     except UnicodeDecodeError:
-        return "", (), [own_config.not_text()]
-    parsed = parse(text, Home(one.provider, one.repository.full_name))
+        return "", Parsed((), (own_config.not_text(),), ())
+    return text, parse(text, Home(one.provider, one.repository.full_name))
+
+
+async def _problems(tx: Tx, ctx: Context, parsed: Parsed, repository_id: int) -> tuple[str, ...]:
+    """All that is wrong, names that are taken too."""
     others = {row.name for row in await places.apps(tx) if {row.defined_by, row.repository_id} - {None, repository_id}}
     clashes = own_config.names_taken(parsed.apps, operators(ctx), others)
-    return text, parsed.apps, sorted([*parsed.problems, *clashes], key=lambda problem: problem.line)
+    return tuple(map(str, sorted([*parsed.problems, *clashes], key=lambda problem: problem.line)))
 
 
 async def _take(
@@ -146,10 +152,7 @@ async def _take(
     for row in named:
         await stored.take_name(tx, row.id, repository_id)
         await events.record(tx, ctx.now(), "config_taken", app=row.name, sha=sha)
-    for row in gone:
-        why = own_config.left_out(row.name, one.repository.full_name, sha)
-        await stored.withdraw(tx, row.id, why)
-        await events.record(tx, ctx.now(), "config_withdrawn", app=row.name, why=why)
+    await _withdraw(tx, ctx, [(row, own_config.left_out(row.name, one.repository.full_name, sha)) for row in gone])
     await _settle(tx, ctx, [*gone, *back])
 
 
@@ -172,10 +175,17 @@ async def _withdraw_all(tx: Tx, ctx: Context, one: OwnConfig, why: str) -> None:
         return
     rows = [row for row in await places.apps(tx) if row.defined_by == one.repository_id]
     await _hold(tx, rows)
-    for row in rows:
+    await _withdraw(tx, ctx, [(row, why) for row in rows])
+    await _settle(tx, ctx, rows)
+
+
+async def _withdraw(tx: Tx, ctx: Context, gone: Sequence[tuple[App, str]]) -> None:
+    """These apps, each with why. Their names may be free now, for who was refused them."""
+    for row, why in gone:
         await stored.withdraw(tx, row.id, why)
         await events.record(tx, ctx.now(), "config_withdrawn", app=row.name, why=why)
-    await _settle(tx, ctx, rows)
+    if gone:
+        await stored.look_again(tx, ctx.now())
 
 
 async def _environment_ids(tx: Tx, rows: Iterable[App]) -> list[int]:

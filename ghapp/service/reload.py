@@ -31,7 +31,7 @@ async def put_in_force(ctx: Context, text: str, unmet: Unmet | None = None) -> N
     if not problems and unmet:
         problems = unmet(parsed.apps)
     if problems:
-        ctx.apps = Apps(ctx.apps.configs, "; ".join(problems))
+        await _keep(ctx, "; ".join(problems))
         log.error("the changed config is not taken, the one before stays in force", problems=problems)
         return
 
@@ -44,6 +44,11 @@ async def put_in_force(ctx: Context, text: str, unmet: Unmet | None = None) -> N
     async with ctx.configuring:
         await ctx.decide(work)
         await own_configs.put_in_force(ctx, parsed.apps)
+
+
+async def _keep(ctx: Context, problem: str) -> None:
+    async with ctx.configuring:
+        ctx.apps = Apps(ctx.apps.configs, problem)
 
 
 async def watch_forever(ctx: Context, read: Reader, unmet: Unmet) -> None:
@@ -61,6 +66,6 @@ async def watch_forever(ctx: Context, read: Reader, unmet: Unmet) -> None:
                 log.error(
                     "the config cannot be read, the one before stays in force", why=str(error), exc_info=not expected
                 )
-            ctx.apps = Apps(ctx.apps.configs, str(error))
+            await _keep(ctx, str(error))
             known = ""
         await asyncio.sleep(EVERY_S)

@@ -1,5 +1,6 @@
 """What repositories define themselves: taken, refused with the line, withdrawn; and never more than their own."""
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,10 @@ from ghapp.core.actors import ADMIN
 from ghapp.core.values import DESCRIPTION_LIMIT, Door, Repository
 from ghapp.service import commanding, discovering, reload, seeing
 from ghapp.service.context import Context
+from ghapp.store import own_configs as stored
+from ghapp.store.base import Tx
 from ghapp.store.deploys import Deploy
+from ghapp.store.own_configs import OwnConfig
 from ghapp.vcs.base import Forbidden, InstallationEvent, PushEvent, RateLimited, Unavailable
 from runner import admission
 from runner.secrets import Secrets
@@ -180,6 +184,33 @@ async def test_the_operator_takes_a_name_and_not_the_repository_that_had_it(rig:
     assert await rig.ready(deploy)
 
 
+@pytest.mark.parametrize("text", ["shop: {deploy: x}", None])
+async def test_a_name_that_is_given_up_goes_to_who_waits_for_it(rig: Rig, text: str | None) -> None:
+    await push(rig, "web: {deploy: x}", OTHER)
+    await push(rig, TEXT)
+    assert "another repository has an app of this name" in (await said(rig))[0]
+    await push(rig, text, OTHER)
+    assert rig.ctx.apps.configs["web"].own_id == OWN.id
+    assert await said(rig) == []
+
+
+async def test_a_repository_defines_only_so_much(rig: Rig) -> None:
+    """Every name is a row that everybody's pages read."""
+    many = "".join(f"app{number}: {{deploy: x, environments: [a, b]}}\n" for number in range(101))
+    await push(rig, many)
+    assert await said(rig) == ["line 1: defines more than 200 environments, of all its apps; leave some out"]
+    assert names(rig.ctx) == {"hello": "operator"}
+    await push(rig, many.replace("app100: {deploy: x, environments: [a, b]}\n", ""))
+    assert len(names(rig.ctx)) == 101
+
+
+async def test_of_many_problems_the_first_are_told(rig: Rig) -> None:
+    await push(rig, "".join(f"app{number}: {{deploi: x}}\n" for number in range(500)))
+    (told,) = await said(rig)
+    assert told.endswith("; and 383 more")
+    assert told.count("line ") == 20
+
+
 async def test_a_file_that_disappears_holds_what_waits(rig: Rig) -> None:
     await push(rig, TEXT)
     deploy = await asked(rig)
@@ -298,6 +329,35 @@ async def test_what_is_at_rest_is_not_asked_about_again(rig: Rig) -> None:
     await discovering.discover(rig.ctx)
     assert await discovering.look_due(rig.ctx) == 1
     assert rig.provider.reads == 1
+
+
+async def test_what_is_wrong_with_the_operators_config_is_not_forgotten_over_a_repository_s(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meanwhile: list[asyncio.Task[None]] = []
+    in_force = stored.in_force
+
+    async def slowly(tx: Tx) -> list[OwnConfig]:
+        meanwhile.append(asyncio.create_task(reload.put_in_force(rig.ctx, "hello: 5")))
+        await asyncio.sleep(0)
+        return await in_force(tx)
+
+    monkeypatch.setattr(stored, "in_force", slowly)
+    await push(rig, TEXT)
+    await asyncio.gather(*meanwhile)
+    assert rig.ctx.apps.problem is not None
+    assert "web" in names(rig.ctx)
+
+
+async def test_who_is_heard_of_while_it_lists_is_not_gone(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def installed() -> list[Repository]:
+        before = list(rig.provider.repositories)
+        await push(rig, TEXT)
+        return before
+
+    monkeypatch.setattr(rig.provider, "installed", installed)
+    await discovering.discover(rig.ctx)
+    assert "web" in names(rig.ctx)
 
 
 async def test_a_listing_that_fails_takes_nothing_for_gone(rig: Rig) -> None:
