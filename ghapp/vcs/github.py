@@ -226,13 +226,16 @@ class GitHubRepository:
         return [name for name in names if fnmatchcase(name, ref)]
 
     async def _contains(self, branch: str, sha: str) -> bool:
-        """Seen from the branch, a commit that it contains is behind it.
+        """Seen from the branch, a commit that it contains is behind it. Said in full, for a tag may have the branch's
+        name, which anybody may push.
 
         https://docs.github.com/en/rest/commits/commits#compare-two-commits
         """
         path = self._path("/compare/{branch}...{sha}?per_page=1")
         try:
-            comparison = await self._api.item(path, _ComparisonShape, **self._variables(branch=branch, sha=sha))
+            comparison = await self._api.item(
+                path, _ComparisonShape, **self._variables(branch=f"refs/heads/{branch}", sha=sha)
+            )
         except NotFound:
             return False
         return comparison.status in ("behind", "identical")

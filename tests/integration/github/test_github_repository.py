@@ -190,24 +190,24 @@ async def test_team_membership(github: StandIn, repository: GitHubRepository) ->
 async def test_reachable_from_a_branch(
     github: StandIn, repository: GitHubRepository, answer: object, contained: bool
 ) -> None:
-    github.on(f"GET /repos/o/r/compare/release%2F1%232...{SHA}?per_page=1", answer)
+    github.on(f"GET /repos/o/r/compare/refs%2Fheads%2Frelease%2F1%232...{SHA}?per_page=1", answer)
     assert await repository.reachable(SHA, ["release/1#2"]) is contained
 
 
 async def test_reachable_by_pattern(github: StandIn, repository: GitHubRepository) -> None:
-    github.on(f"GET /repos/o/r/compare/main...{SHA}?per_page=1", {"status": "ahead"})
+    github.on(f"GET /repos/o/r/compare/refs%2Fheads%2Fmain...{SHA}?per_page=1", {"status": "ahead"})
     refs = [{"ref": f"refs/heads/release/{name}"} for name in ("1", "2", "x")]
     github.on("GET /repos/o/r/git/matching-refs/heads/release%2F?per_page=100", refs)
-    github.on(f"GET /repos/o/r/compare/release%2F1...{SHA}?per_page=1", {"status": "diverged"})
-    github.on(f"GET /repos/o/r/compare/release%2Fx...{SHA}?per_page=1", error(404, "Not Found"))
-    github.on(f"GET /repos/o/r/compare/release%2F2...{SHA}?per_page=1", {"status": "behind"})
+    github.on(f"GET /repos/o/r/compare/refs%2Fheads%2Frelease%2F1...{SHA}?per_page=1", {"status": "diverged"})
+    github.on(f"GET /repos/o/r/compare/refs%2Fheads%2Frelease%2Fx...{SHA}?per_page=1", error(404, "Not Found"))
+    github.on(f"GET /repos/o/r/compare/refs%2Fheads%2Frelease%2F2...{SHA}?per_page=1", {"status": "behind"})
     assert await repository.reachable(SHA, ["main", "release/[0-9]"])
     assert not await repository.reachable(SHA, ["release/[1x]"])
     assert not await repository.reachable(SHA, [])
 
 
 async def test_reachable_is_an_error_where_it_cannot_be_known(github: StandIn, repository: GitHubRepository) -> None:
-    github.on(f"GET /repos/o/r/compare/main...{SHA}?per_page=1", error(502, "Bad Gateway"))
+    github.on(f"GET /repos/o/r/compare/refs%2Fheads%2Fmain...{SHA}?per_page=1", error(502, "Bad Gateway"))
     with pytest.raises(Unavailable):
         await repository.reachable(SHA, ["main"])
 
