@@ -17,7 +17,7 @@ from ghapp.service.context import Context, Signals
 from ghapp.store import own_configs as stored
 from ghapp.store.base import Tx
 from ghapp.store.own_configs import OwnConfig
-from ghapp.vcs.base import Metered, NotFound, ProviderError, PushEvent, RateLimited, Refused
+from ghapp.vcs.base import NotFound, ProviderError, PushEvent, RateLimited, Refused, spares
 from ghapp.vcs.files import FileReading
 
 log = structlog.get_logger(__name__)
@@ -131,9 +131,7 @@ def _account(one: OwnConfig) -> tuple[str, str]:
 
 def _spared(ctx: Context, provider: str) -> int:
     """Until when the calls that are left are for deploys alone."""
-    client = ctx.providers[provider]
-    left = client.calls_left if isinstance(client, Metered) else None
-    return ctx.now() + RESERVED_WAIT_MS if left is not None and left < RESERVED_CALLS else 0
+    return ctx.now() + RESERVED_WAIT_MS if spares(ctx.providers[provider], RESERVED_CALLS) else 0
 
 
 async def _read(ctx: Context, one: OwnConfig) -> None:

@@ -13,12 +13,14 @@ from ghapp.core.config import AppConfig
 from ghapp.service import permits
 from ghapp.service.context import Context
 from ghapp.service.problems import Problem
-from ghapp.vcs.base import Person, ProviderError
+from ghapp.vcs.base import Person, ProviderError, spares
 
 log = structlog.get_logger(__name__)
 
 #: A page is not held up for longer by a provider that does not answer.
 PATIENCE_S = 5.0
+#: So many calls of the hour are left to deploys: anybody with an account at the provider may sign in.
+RESERVED_CALLS = 300
 
 
 def check_name(person: Person) -> None:
@@ -50,6 +52,9 @@ async def _role(ctx: Context, person: Person, app: AppConfig) -> str | None:
     """What the person is in the app's repository; None where that could not be asked."""
 
     async def ask() -> str | None:
+        if spares(ctx.providers[app.via], RESERVED_CALLS):
+            log.warning("nobody is asked about, what is left of the rate limit is for deploys", app=app.name)
+            return None
         try:
             async with asyncio.timeout(PATIENCE_S):
                 repository = await permits.repository_of(ctx, app)

@@ -239,6 +239,12 @@ class Metered(Protocol):
         ...
 
 
+def spares(client: object, reserved: int) -> bool:
+    """Are so few calls left, or fewer, that they are for what cannot wait?"""
+    left = client.calls_left if isinstance(client, Metered) else None
+    return left is not None and left < reserved
+
+
 # Events, parsed by pure functions of each provider from a stored delivery.
 
 

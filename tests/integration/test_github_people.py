@@ -211,6 +211,17 @@ async def test_no_page_waits_long_for_its_turn_to_ask(town: People, monkeypatch:
     town.kedge.ctx.permissions = permissions.Permissions()
 
 
+async def test_the_last_calls_are_left_to_deploys(town: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often strangers look, each of whom is asked about."""
+    await town.enter("bob")
+    assert await sees(town) == ["shop", "site"]
+    monkeypatch.setattr(service, "RESERVED_CALLS", 1 << 20)
+    town.kedge.ctx.permissions = permissions.Permissions()
+    town.gh.requests.clear()
+    assert "some may be missing here" in (await town.get("/")).text
+    assert town.gh.requests == []
+
+
 async def test_an_account_that_is_called_admin_is_no_admin(town: People) -> None:
     """Even with a session that no sign-in would have given."""
     forged = new_session(ByProvider("github", "admin", town.gh.add_user("admin").id))
