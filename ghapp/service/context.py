@@ -15,7 +15,6 @@ from ghapp.core.config import AppConfig
 from ghapp.service.ancestry import Ancestry
 from ghapp.service.limits import Limits
 from ghapp.service.permissions import Permissions
-from ghapp.service.problems import Problem
 from ghapp.store.base import Tx, Work
 from ghapp.store.events import Noted, noting
 from ghapp.store.session import Background
@@ -117,18 +116,11 @@ class Context:
     async def decide(self, work: Work[T]) -> T:
         """One durable transaction that decides or changes what is decided on; wakes whoever acts on it, also where
         the caller has hung up meanwhile."""
-        result = await self._deciding.run(asyncio.create_task(self._decide(work)))
-        if isinstance(result, Problem):
-            raise result
-        return result
+        return await self._deciding.run(asyncio.create_task(self._decide(work)))
 
-    async def _decide(self, work: Work[T]) -> T | Problem:
-        """A refusal is returned: where nobody is left to hear it, it is no failure that a log should tell of."""
+    async def _decide(self, work: Work[T]) -> T:
         noted: list[Noted] = []
-        try:
-            result = await self.stores.main.write(noting(self._with_also(work), noted))
-        except Problem as problem:
-            return problem
+        result = await self.stores.main.write(noting(self._with_also(work), noted))
         for one in noted:
             log.info("event", **{name: value for name, value in asdict(one).items() if value is not None})
         for topic in ("claims", "outbox", "judging", "changes"):
