@@ -79,7 +79,7 @@ def test_what_is_too_short_is_no_form() -> None:
 SECRETS = st.lists(st.text(st.sampled_from("abAB12+/=\n'\" %ä"), min_size=6, max_size=24), min_size=1, max_size=4)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_however_it_grows_and_is_read_the_log_is_the_masked_spool(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
