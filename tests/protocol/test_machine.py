@@ -245,7 +245,18 @@ class Protocol(RuleBasedStateMachine):
 
     @rule(data=st.data(), what=st.sampled_from(["cancel", "force checks", "force lock", "lock", "lock", "lock"]))
     def somebody_acts(self, data: st.DataObject, what: str) -> None:
-        deploy_id = data.draw(st.sampled_from(sorted(self.known)))
+        self._act(data.draw(st.sampled_from(sorted(self.known))), what)
+
+    @precondition(lambda self: any(known.state == "claimed" for known in self.known.values()))
+    @rule(data=st.data(), what=st.sampled_from(["cancel", "lock"]))
+    def somebody_acts_before_the_start(self, data: st.DataObject, what: str) -> None:
+        """I3, at the moment when it counts."""
+        job = data.draw(self._some_job("claimed"))
+        if job["id"] in self.known:
+            self._act(job["id"], what)
+            self._do("start", self._start("not", job))
+
+    def _act(self, deploy_id: int, what: str) -> None:
         known = self.known[deploy_id]
 
         async def do() -> None:
