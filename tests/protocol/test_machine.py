@@ -201,6 +201,17 @@ class Protocol(RuleBasedStateMachine):
             known.leases.append(job["lease"])
             self.jobs.append(job)
 
+    @precondition(lambda self: any(self._head(environment) for environment in ENVIRONMENTS))
+    @rule()
+    def claim_and_hold(self) -> None:
+        """I6: who is held keeps its place before those that were asked for meanwhile."""
+        before = len(self.jobs)
+        self._do("time", self.rig.pass_s(1))
+        self._do("claim", self._claim())
+        if len(self.jobs) > before:
+            self._do("hold", self.rig.hold(self.jobs[-1]))
+            assert self.known[self.jobs[-1]["id"]].state == "queued"
+
     @precondition(lambda self: self.jobs)
     @rule(data=st.data(), call=st.sampled_from(["beat", "hold"]))
     def beat_or_hold(self, data: st.DataObject, call: str) -> None:
@@ -276,7 +287,9 @@ class Protocol(RuleBasedStateMachine):
             with contextlib.suppress(Problem):
                 await do()
 
+        waits = known.state in {"queued", "claimed"}
         self._do(what, suppressed())
+        assert what != "cancel" or not waits or known.state == "cancelled", "rule 9"
 
     @precondition(lambda self: any(known.lost for known in self.known.values()))
     @rule()
