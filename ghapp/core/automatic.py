@@ -6,19 +6,25 @@ the one before it, and nothing would ever go out.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from ghapp.core import gate
 from ghapp.core.checks import Evaluation
-from ghapp.core.config import Auto
-from ghapp.core.sentences import duration, short
+from ghapp.core.config import AppConfig, EnvironmentConfig
+from ghapp.core.limits import Rate
+from ghapp.core.sentences import duration, short, wrong_ref
 from ghapp.core.values import Blocker, BlockerKind, State
 
 #: Where every check that exists must be green, others may yet come: so long nothing must have changed.
 SETTLE_MS = 10_000
 #: A provider may answer from before a push that it has told of: so long a commit may be missing on its branch.
 PATIENCE_MS = 15_000
+#: So many may wait behind a newer one without being green; where more have come since, the newest takes over.
+MOST_WAITING = 50
+#: How often one is looked at because of its checks: each look costs a few of the provider's calls, and one commit may
+#: have a thousand events a minute.
+LOOKS = Rate(per_s=0.2, burst=10)
 #: In the message of a branch's new head: this push starts nothing by itself.
 SKIP = "[skip deploy]"
 
@@ -27,10 +33,17 @@ def skipped(message: str) -> bool:
     return SKIP in message.casefold()
 
 
-def checks_of(auto: Auto, checks: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    """Which checks an automatic deploy asks for. After a push it does not wait for whatever checks there are; those
-    that the config names hold for everybody."""
-    return () if auto.after == "push" and checks is None else checks
+def config_of(environment: EnvironmentConfig) -> EnvironmentConfig:
+    """That of an automatic deploy. After a push it does not wait for whatever checks there are; those that the config
+    names hold for everybody."""
+    after_push = environment.auto is not None and environment.auto.after == "push"
+    return replace(environment, checks=()) if after_push and environment.checks is None else environment
+
+
+def in_force(app: AppConfig | None, environment: str, branch: str) -> EnvironmentConfig | None:
+    """With what the branch is deployed by itself now; None where it is not (any more)."""
+    named = (one for one in app.environments if one.name == environment) if app else ()
+    return next((config_of(one) for one in named if one.auto and one.auto.branch == branch), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,25 +67,29 @@ def _gave_way(one: Earlier) -> bool:
 
 
 class Verdict(Enum):
-    """``GONE``: its branch does not contain it."""
+    """``GONE``: its branch does not contain it. ``REFUSED``: none of the refs that its environment takes does."""
 
     WAIT = "wait"
     GO = "go"
     GONE = "gone"
+    REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What is known about a waiting automatic deploy. ``evaluation`` is None where no checks are asked for,
-    ``problem`` says why something could not be asked of the provider. ``pushed_at``: when its push was heard of, where
-    it has not been seen on its branch since; ``changed_at``: when its checks last changed, where that counts (ms)."""
+    ``problem`` says why something could not be asked of the provider. ``off_refs``: the only refs that the environment
+    takes, where none of them contains it. ``pushed_at``: when its push was heard of; ``changed_at``: when its checks
+    last changed, where that counts (ms)."""
 
     user: str
     sha: str
     branch: str
+    environment: str
     evaluation: Evaluation | None = None
     problem: str | None = None
     on_branch: bool = True
+    off_refs: tuple[str, ...] = ()
     pushed_at: int = 0
     changed_at: int | None = None
 
@@ -93,9 +110,9 @@ def judge(facts: Facts, now: int) -> Judgement:
     if facts.problem:
         return Judgement(Verdict.WAIT, (Blocker(BlockerKind.PROVIDER, unknown(facts.problem)),))
     if not facts.on_branch:
-        blockers = (Blocker(BlockerKind.REF, off_branch(facts.sha, facts.branch)),)
-        young = now < facts.pushed_at + PATIENCE_MS
-        return Judgement(Verdict.WAIT if young else Verdict.GONE, blockers, stale=young)
+        return _elsewhere(facts, now, Verdict.GONE, off_branch(facts.sha, facts.branch))
+    if facts.off_refs:
+        return _elsewhere(facts, now, Verdict.REFUSED, wrong_ref(facts.sha, facts.environment, facts.off_refs))
     decision = gate.decide(gate.Facts(user=facts.user, evaluation=facts.evaluation, automatic=True))
     if decision.verdict is not gate.Verdict.OPEN:
         stale = facts.evaluation is not None and bool(facts.evaluation.stale)
@@ -104,6 +121,11 @@ def judge(facts: Facts, now: int) -> Judgement:
     if settled_at > now:
         return Judgement(Verdict.WAIT, (Blocker(BlockerKind.CHECKS, settling(), until=settled_at),), settled_at)
     return Judgement(Verdict.GO)
+
+
+def _elsewhere(facts: Facts, now: int, verdict: Verdict, message: str) -> Judgement:
+    young = now < facts.pushed_at + PATIENCE_MS
+    return Judgement(Verdict.WAIT if young else verdict, (Blocker(BlockerKind.REF, message),), stale=young)
 
 
 # In words
@@ -115,8 +137,9 @@ def unread() -> Blocker:
 
 
 def comparing() -> Blocker:
-    """What is live has changed: an automatic deploy never goes back."""
-    return Blocker(BlockerKind.SUPERSEDED, "Being compared with what is live now: it may be part of that already.")
+    """What is live has changed, or its branch: an automatic deploy never goes back, nor out from no branch."""
+    message = "Being compared with its branch and what is live now: it may be part of that already."
+    return Blocker(BlockerKind.SUPERSEDED, message)
 
 
 def unknown(problem: str) -> str:
@@ -129,6 +152,11 @@ def settling() -> str:
 
 def off_branch(sha: str, branch: str) -> str:
     return f"{branch} does not contain {short(sha)}."
+
+
+def not_in_force(app: str, environment: str, branch: str) -> Blocker:
+    message = f"By the config in force, {environment} of {app} does not deploy {branch} by itself."
+    return Blocker(BlockerKind.CONFIG, message)
 
 
 def told_to_skip() -> str:

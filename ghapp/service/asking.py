@@ -124,6 +124,14 @@ async def take_place(tx: Tx, ctx: Context, deploy: Deploy, *, compared_with: int
         await _register(tx, deploy, now)
 
 
+async def reconfigure(tx: Tx, ctx: Context, deploy: Deploy, config: EnvironmentConfig) -> None:
+    """One that is out of the line is to be asked for with another config than the one it was begun with."""
+    await deploys.save(tx, deploy.id, config=config, judge_at=ctx.now())
+    known = await _known(tx, deploy.id)
+    if refused := _command_problems(known):
+        await end(tx, ctx, known, State.REJECTED, blockers=refused)
+
+
 async def _register(tx: Tx, deploy: Deploy, now: int) -> None:
     """The provider is owed the registration; the row was there first."""
     await outbox.put(

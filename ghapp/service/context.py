@@ -74,6 +74,7 @@ class Context:
     ``handed_out``: deploy id -> end (ms) of the newest repository token that its runner was given by this process;
     ``told_cancel``: deploys whose runner was told of a cancel by it. ``quiet_until``: (provider, account) -> when (ms)
     it wants to be asked again, where it said so. ``token_uses``: token id -> its last use (ms) that is not saved yet.
+    ``looked``: deploy id -> when (ms) it may be judged again as often as ever (`core.automatic.LOOKS`).
     ``names``: deploy id -> ``app#number``, of those last spoken of. ``accounts``: whose events count, and whose
     repositories may configure themselves; empty: those of the account that the provider's own standing belongs to.
     Whoever replaces ``apps`` holds ``configuring``. ``stopping``: long polls end at once.
@@ -101,6 +102,7 @@ class Context:
     token_uses: dict[int, int] = field(default_factory=dict)
     accounts: tuple[str, ...] = ()
     configuring: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+    looked: LRUCache[int, float] = field(default_factory=lambda: LRUCache(10_000), repr=False)
     names: LRUCache[int, str] = field(default_factory=lambda: LRUCache(10_000), repr=False)
     stopping: bool = False
     _deciding: Background = field(default_factory=Background, repr=False)

@@ -16,6 +16,7 @@ from ghapp.service import (
     asking,
     commenting,
     discovering,
+    judging,
     lock_tasks,
     locking,
     permits,
@@ -274,7 +275,7 @@ async def _check(tx: Tx, ctx: Context, provider: str, event: CheckEvent) -> bool
         if deploy.state is State.QUEUED and deploy.ready_at:
             await deploys.save(tx, deploy.id, ready_at=now)
         elif deploy.state is State.QUEUED and deploy.out_of_line:
-            await deploys.save(tx, deploy.id, judge_at=now)
+            await deploys.save(tx, deploy.id, judge_at=judging.next_look(ctx, deploy))
     return True
 
 

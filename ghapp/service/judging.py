@@ -5,12 +5,14 @@ something has changed meanwhile, that is found there and it is asked again.
 
 import asyncio
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 
 import structlog
 
 from ghapp.core import automatic
 from ghapp.core.automatic import Verdict
 from ghapp.core.checks import Check, evaluate
+from ghapp.core.limits import take
 from ghapp.core.values import State
 from ghapp.service import acting, asking, lines
 from ghapp.service.ancestry import on_branch
@@ -64,12 +66,14 @@ async def judge_due(ctx: Context) -> int:
 @dataclass(frozen=True, slots=True)
 class _Around:
     """A waiting automatic deploy at one moment, with ids and shas: ``live`` (0: nothing is), those that go before it
-    or went (``ahead``, live first), and all others that wait (``others``)."""
+    or went (``ahead``, live first), all others that wait (``others``), and the ``newest`` of those out of the line,
+    where too many of them have come since."""
 
     deploy: Deploy
     live: int
     ahead: tuple[tuple[int, str], ...]
     others: tuple[tuple[int, str], ...]
+    newest: tuple[int, str] | None
 
 
 async def _around(tx: Tx, deploy_id: int) -> _Around | None:
@@ -83,24 +87,38 @@ async def _around(tx: Tx, deploy_id: int) -> _Around | None:
     others = [one for one in await stored.waiting(tx, deploy.environment_id) if one.id != deploy.id and one.automatic]
     in_line = [(one.id, one.sha) for one in others if not one.out_of_line]
     waiting = tuple((one.id, one.sha) for one in others)
-    return _Around(deploy, live[0][0] if live else 0, (*live, *running, *in_line), waiting)
+    since = [(one.id, one.sha) for one in others if one.out_of_line and one.id > deploy.id]
+    newest = since[-1] if len(since) >= automatic.MOST_WAITING else None
+    return _Around(deploy, live[0][0] if live else 0, (*live, *running, *in_line), waiting, newest)
 
 
 @dataclass(slots=True)
 class _Told:
-    """What the provider said: ``has`` of two commits whether the first contains the second, ``on_branch``, the checks
-    as ``fetched``; or the ``problem``, and how long it wants to be left alone."""
+    """What the provider said of the deploy ``of`` which was asked: ``has`` of two commits whether the first contains
+    the second, ``on_branch``, ``on_refs``, the checks as ``fetched``; or the ``problem``, and how long it wants to be
+    left alone."""
 
+    of: Deploy | None
     has: dict[tuple[str, str], bool] = field(default_factory=dict)
     on_branch: bool = True
+    on_refs: bool = True
     fetched: tuple[Check, ...] = ()
     problem: str | None = None
     wait_ms: int = 0
 
 
+def next_look(ctx: Context, deploy: Deploy) -> int:
+    """When (ms) to judge a deploy of whose checks an event has just told: now, or soon where there are many."""
+    now = ctx.now()
+    _, wait_s = take(automatic.LOOKS, ctx.looked.get(deploy.id, 0), now)
+    look_at = now + wait_s * 1000
+    return look_at if deploy.judge_at is None else min(look_at, deploy.judge_at)
+
+
 async def _judge(ctx: Context, deploy_id: int) -> None:
+    ctx.looked[deploy_id], _ = take(automatic.LOOKS, ctx.looked.get(deploy_id, 0), ctx.now())
     around = await ctx.stores.main.read(lambda tx: _around(tx, deploy_id))
-    told = _Told()
+    told = _Told(around.deploy if around else None)
     if around:
         try:
             await _ask(ctx, around, told)
@@ -126,11 +144,16 @@ async def _ask(ctx: Context, around: _Around, told: _Told) -> None:
     told.on_branch = await on_branch(client, deploy.sha, deploy.ref)
     if not deploy.out_of_line or not told.on_branch:
         return
+    refs = deploy.config.refs
+    if refs and not any(fnmatchcase(deploy.ref, ref) for ref in refs):
+        told.on_refs = await client.reachable(deploy.sha, refs)
     if deploy.config.checks != ():
         told.fetched = tuple(await client.checks(deploy.sha))
     if evaluate(told.fetched, policy_of(ctx, deploy)).green:
         for _, sha in around.others:
             await compare(deploy.sha, sha)
+    elif around.newest:
+        await compare(around.newest[1], deploy.sha)
 
 
 async def _decide(tx: Tx, ctx: Context, deploy_id: int, told: _Told) -> None:
@@ -139,18 +162,44 @@ async def _decide(tx: Tx, ctx: Context, deploy_id: int, told: _Told) -> None:
     if around is None:
         await deploys.save(tx, deploy_id, judge_at=None)
         return
+    if told.of is None or told.of.out_of_line != deploy.out_of_line:  # something else was asked of the provider
+        await deploys.save(tx, deploy_id, judge_at=ctx.now())
+        return
+    if deploy.out_of_line and await _configured_anew(tx, ctx, deploy):
+        return
     passed_by = next((one for one, sha in around.ahead if told.has.get((sha, deploy.sha))), None)
+    judgement = automatic.judge(await _facts(tx, ctx, deploy, told), ctx.now())
+    if judgement.verdict is Verdict.WAIT and around.newest and told.has.get((around.newest[1], deploy.sha)):
+        passed_by = around.newest[0]
     if passed_by is not None and (by := await deploys.get(tx, passed_by)):
         await acting.supersede(tx, ctx, deploy_id, by)
         return
-    judgement = automatic.judge(await _facts(tx, ctx, deploy, told), ctx.now())
     match judgement.verdict:
         case Verdict.GONE:
             await asking.end(tx, ctx, deploy, State.CANCELLED, blockers=judgement.blockers)
+        case Verdict.REFUSED:
+            await asking.end(tx, ctx, deploy, State.REJECTED, blockers=judgement.blockers)
         case Verdict.WAIT:
             await _wait(tx, ctx, deploy, told, judgement)
         case Verdict.GO:
             await _go(tx, ctx, around, told)
+
+
+async def _configured_anew(tx: Tx, ctx: Context, deploy: Deploy) -> bool:
+    """It will be asked for when it takes its place: by the config that is in force then. One whose app a repository
+    does not define any more waits for that (`lines.undefined`)."""
+    app = ctx.apps.configs.get(deploy.app)
+    if (app.defined_in if app else "operator") != deploy.defined_in:
+        return False
+    config = automatic.in_force(app, deploy.environment, deploy.ref)
+    if config == deploy.config:
+        return False
+    if config:
+        await asking.reconfigure(tx, ctx, deploy, config)
+    else:
+        blockers = (automatic.not_in_force(deploy.app, deploy.environment, deploy.ref),)
+        await asking.end(tx, ctx, deploy, State.CANCELLED, blockers=blockers)
+    return True
 
 
 async def _facts(tx: Tx, ctx: Context, deploy: Deploy, told: _Told) -> automatic.Facts:
@@ -159,9 +208,11 @@ async def _facts(tx: Tx, ctx: Context, deploy: Deploy, told: _Told) -> automatic
         user=deploy.user,
         sha=deploy.sha,
         branch=deploy.ref,
+        environment=deploy.environment,
         problem=told.problem,
         on_branch=told.on_branch,
-        pushed_at=deploy.created_at if deploy.out_of_line else 0,
+        off_refs=() if told.on_refs else deploy.config.refs,
+        pushed_at=deploy.created_at,
     )
     if told.problem or not deploy.out_of_line:
         return facts
@@ -181,7 +232,8 @@ async def _wait(tx: Tx, ctx: Context, deploy: Deploy, told: _Told, judgement: au
     tries = deploy.stale_holds + 1 if told.problem or judgement.stale else 0
     look_at = judgement.look_at or lines.slow_net(now)
     if 0 < tries <= len(STALE_RETRY_MS):
-        look_at = now + max(STALE_RETRY_MS[tries - 1], told.wait_ms)
+        look_at = now + STALE_RETRY_MS[tries - 1]
+    look_at = max(look_at, now + told.wait_ms)
     await deploys.save(tx, deploy.id, own_blockers=judgement.blockers, judge_at=look_at, stale_holds=tries)
     await lines.settle(tx, ctx, deploy.environment_id, deploy.id)
 

@@ -8,11 +8,11 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
-from ghapp.core import automatic, sentences
+from ghapp.core import automatic
 from ghapp.core.config import AppConfig, EnvironmentConfig
 from ghapp.core.releases import Release
-from ghapp.core.values import Blocker, BlockerKind, Door
-from ghapp.service import asking
+from ghapp.core.values import Door
+from ghapp.service import asking, lines
 from ghapp.service.apps import bind, environment_id, environment_of
 from ghapp.service.context import Context
 from ghapp.store import automatic as stored
@@ -25,13 +25,11 @@ from ghapp.vcs.base import PushEvent
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """An environment that deploys the branch by itself. ``passed_over`` says why it does not this time; ``refused``
-    are blockers with which the deploy is recorded as rejected."""
+    """An environment that deploys the branch by itself. ``passed_over`` says why it does not this time."""
 
     app: AppConfig
     config: EnvironmentConfig
     passed_over: str | None = None
-    refused: tuple[Blocker, ...] = ()
 
 
 async def prepare(
@@ -62,9 +60,6 @@ async def _looked_at(ctx: Context, provider: str, event: PushEvent, target: _Tar
     found = await ctx.stores.main.read(live)
     if found and await ctx.ancestry.has(provider, client, event.repository, found.sha, sha):
         return replace(target, passed_over=automatic.part_of_live(f"{target.app.name}#{found.number}"))
-    if config.refs and not await client.reachable(sha, config.refs):
-        message = sentences.wrong_ref(sha, config.name, config.refs)
-        return replace(target, refused=(Blocker(BlockerKind.REF, message),))
     return target
 
 
@@ -88,12 +83,15 @@ async def _take_in(
         if event.after:
             await _begin(tx, ctx, event, repository_id, environment, target)
     for deploy in left:
-        await deploys.save(tx, deploy.id, judge_at=ctx.now())
+        await deploys.save(tx, deploy.id, judge_at=ctx.now(), compared_with=None)
+    for one in {deploy.environment_id for deploy in left}:
+        await lines.settle(tx, ctx, one)
     return bool(found or left)
 
 
 async def _left_behind(tx: Tx, event: PushEvent, candidates: Sequence[AppConfig]) -> list[Deploy]:
-    """Commits have left the branch: those that wait for it, with one of them perhaps."""
+    """Commits have left the branch: those that wait for it, with one of them perhaps. In line they hold no place until
+    the provider was asked."""
     if not (event.deleted or event.forced):
         return []
     rows = [row for app in candidates for row in await places.environments_of(tx, app.name)]
@@ -123,10 +121,9 @@ async def _begin(
             message=message,
         )
         return
-    checks = automatic.checks_of(config.auto, config.checks) if config.auto else config.checks
     request = asking.Request(
         request=secrets.token_hex(16),
-        config=replace(config, checks=checks),
+        config=automatic.config_of(config),
         repository_id=repository_id,
         door=Door.AUTOMATIC,
         task="deploy",
@@ -135,7 +132,6 @@ async def _begin(
         user=event.pusher,
         asked_at=ctx.now(),
         out_of_line=True,
-        refused=target.refused,
         own=(automatic.unread(),),
     )
     await asking.ask(tx, ctx, environment, request)

@@ -28,12 +28,13 @@ def sha(letter: str) -> str:
 @dataclass
 class Branches(MemoryProvider):
     """``parents`` of commits, ``heads`` of branches, ``shown`` the checks of a commit as they are; ``away`` is what
-    every question is answered with while it is set."""
+    every question is answered with while it is set, ``asked`` how often checks were asked for."""
 
     parents: dict[str, str | None] = field(default_factory=dict)
     heads: dict[str, str] = field(default_factory=dict)
     shown: dict[str, dict[str, Check]] = field(default_factory=dict)
     away: ProviderError | None = None
+    asked: int = 0
 
     def _present(self) -> None:
         if self.away:
@@ -54,6 +55,7 @@ class Branches(MemoryProvider):
 
     async def checks(self, sha: str) -> Sequence[Check]:
         self._present()
+        self.asked += 1
         return list(self.shown.get(sha, {}).values())
 
     async def reachable(self, sha: str, refs: Sequence[str]) -> bool:

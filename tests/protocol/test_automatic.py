@@ -5,10 +5,11 @@ from collections.abc import Sequence
 
 import pytest
 
+from ghapp.core import automatic
 from ghapp.core.checks import Check, CheckState
 from ghapp.service import queueing, seeing
 from ghapp.vcs.base import CheckEvent, RateLimited, Unavailable
-from tests.protocol.branch import Pushes, pushes_on, sha
+from tests.protocol.branch import CONFIG, Pushes, pushes_on, sha
 from tests.protocol.rig import REPOSITORY, Rig
 
 pytestmark = pytest.mark.usefixtures("rig")
@@ -80,6 +81,7 @@ async def test_fifty_events_shuffled_and_doubled_some_before_the_push_start_exac
     for event in told:
         await it.rig.hear(event)  # type: ignore[arg-type]
         await it.judge()
+    await it.pass_s(5)
     await it.run()
     for event in (push, *told[:10]):
         await it.rig.hear(event)  # type: ignore[arg-type]
@@ -236,7 +238,8 @@ async def test_a_branch_moved_back_and_forth(it: Pushes) -> None:
     await it.report("b", "success")
     await it.report("c", "success")
     await it.rig.hear(it.move("b"))
-    await it.judge()
+    for seconds in (1, 2, 4, 8):
+        await it.pass_s(seconds)
     assert [state for _, state in await it.states()] == ["cancelled", "cancelled", "cancelled", "queued"]
     assert (await it.run())["sha"] == sha("b")
     await it.rig.hear(it.delete())
@@ -384,8 +387,10 @@ async def test_after_a_rollback_it_waits_until_somebody_resumes(it: Pushes) -> N
 
 async def test_refs_bind_automatic_deploys_too(rig: Rig) -> None:
     it = await pushes_on(rig, DEFAULT_CHECKS.replace("{auto:", "{refs: [release], auto:"))
-    rejected = await it.push("a")
-    assert rejected is not None
+    await it.push("a")
+    for seconds in (1, 2, 4, 8):
+        await it.pass_s(seconds)
+    rejected = await it.existing("a")
     assert (rejected.state, [one.kind for one in rejected.blockers]) == ("rejected", ["ref"])
     assert it.github.deployments == {}
 
@@ -400,3 +405,104 @@ async def test_one_for_each_branch_and_environment(rig: Rig, order: Sequence[str
         await it.rig.hear(events[name])
     await it.judge()
     assert [len(await it.all(name)) for name in ("staging", "strict", "other")] == [1, 1, 1]
+
+
+async def test_refs_are_asked_of_a_provider_that_knows_of_the_push(rig: Rig) -> None:
+    """It may tell of a push before it shows the commit on the branch: that refuses nothing yet."""
+    it = await pushes_on(rig, DEFAULT_CHECKS.replace("{auto:", "{refs: [main, release], auto:"))
+    push = it.commit("a")
+    it.github.heads["main"] = sha("0")
+    await it.rig.hear(push)
+    await it.judge()
+    it.github.heads["main"] = sha("a")
+    await it.report("a", "success", "lint")
+    await it.pass_s(11)
+    assert (await it.run())["sha"] == sha("a")
+
+
+async def test_without_a_green_one_the_oldest_give_way_to_the_newest(
+    it: Pushes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a branch whose checks never turn green would have ever more that wait, each asked for every minute."""
+    monkeypatch.setattr(automatic, "MOST_WAITING", 3)
+    for letter in "abcdef":
+        await it.push(letter)
+    await it.pass_s(71)
+    assert [state for _, state in await it.states()] == ["cancelled"] * 3 + ["queued"] * 3
+    assert (await it.existing("a")).reason == f"Superseded by {(await it.existing('f')).name}."
+    await it.report("d", "success")
+    assert (await it.run())["sha"] == sha("d")
+
+
+async def test_the_config_in_force_when_it_takes_its_place_counts(it: Pushes) -> None:
+    """It is asked for at that moment: with another command, other checks, or not at all any more."""
+    await it.push("a")
+    await it.rig.config(CONFIG.replace("./deploy.sh", "./other.sh").replace("[ci], auto", "[lint], auto"))
+    await it.report("a", "success")
+    assert [one.message for one in (await it.existing("a")).blockers] == [
+        "Waiting for check lint: it has not reported yet."
+    ]
+    await it.report("a", "success", "lint")
+    job = await it.run()
+    assert (job["command"], job["checks"]) == (f"./other.sh staging {sha('a')}", ["lint"])
+    await it.push("b")
+    await it.rig.config(CONFIG.replace(", auto: {branch: main, after: checks}", ""))
+    await it.report("b", "success")
+    gone = await it.existing("b")
+    assert (gone.state, gone.reason) == (
+        "cancelled",
+        "By the config in force, staging of hello does not deploy main by itself.",
+    )
+    assert [one.kind for one in gone.blockers] == ["config"]
+
+
+@pytest.mark.parametrize("away", [False, True])
+async def test_what_is_in_line_does_not_go_out_once_its_branch_is_told_to_be_gone(it: Pushes, away: bool) -> None:
+    await it.push("a")
+    await it.report("a", "success")
+    await it.pass_s(20)
+    await it.rig.hear(it.delete())
+    it.github.away = Unavailable("no answer") if away else None
+    assert await it.nothing_to_claim()
+    await it.judge()
+    assert await it.nothing_to_claim()
+    it.github.away = None
+    await it.pass_s(71)
+    assert await it.states() == [("a", "cancelled")]
+
+
+async def test_in_line_too_an_answer_from_before_the_push_ends_nothing(rig: Rig) -> None:
+    it = await pushes_on(rig, AFTER_PUSH)
+    asked = await it.rig.deployment(sha=sha("0"))
+    job = await it.rig.claimed()
+    await it.rig.start(job)
+    await it.push("a")
+    assert not (await it.existing("a")).out_of_line
+    await it.rig.finish(job)
+    it.github.heads["main"] = sha("0")
+    await it.judge()
+    it.github.heads["main"] = sha("a")
+    await it.pass_s(1)
+    assert asked.sha == sha("0")
+    assert (await it.run())["sha"] == sha("a")
+
+
+async def test_a_storm_of_checks_is_looked_at_now_and_then(it: Pushes) -> None:
+    """A thousand events a minute: what is asked of the provider stays within its limit, and nothing is missed."""
+    await it.push("a")
+    for _ in range(600):
+        await it.rig.pass_s(0.1)
+        await it.report("a", "pending")
+    assert it.github.asked < 30
+    await it.report("a", "success")
+    await it.pass_s(6)
+    assert (await it.run())["sha"] == sha("a")
+
+
+async def test_a_provider_that_wants_to_be_left_alone_is_however_often_it_was_asked(it: Pushes) -> None:
+    it.github.away = RateLimited("enough for now", retry_after_s=600)
+    await it.push("a")
+    for _ in range(6):
+        await it.pass_s(600)
+        await it.judge()
+        assert (await it.existing("a")).judge_at == it.rig.clock[0] + 600_000

@@ -2,9 +2,9 @@
 
 import pytest
 
-from ghapp.core.automatic import Earlier, Facts, Judgement, Verdict, checks_of, judge, may_begin, skipped
+from ghapp.core.automatic import Earlier, Facts, Judgement, Verdict, config_of, in_force, judge, may_begin, skipped
 from ghapp.core.checks import Check, CheckState, Evaluation
-from ghapp.core.config import Auto
+from ghapp.core.config import AppConfig, Auto, EnvironmentConfig
 from ghapp.core.values import Blocker, BlockerKind, State
 
 NOW = 1_800_000_000_000
@@ -21,7 +21,7 @@ RED = Evaluation(failed=(check(CheckState.FAILURE),))
 
 
 def facts(**known: object) -> Facts:
-    return Facts(user="ana", sha="a" * 40, branch="main", **known)  # type: ignore[arg-type]
+    return Facts(user="ana", sha="a" * 40, branch="main", environment="staging", **known)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,17 @@ def test_skip(message: str, skips: bool) -> None:
     ],
 )
 def test_which_checks_are_asked(after: str, checks: tuple[str, ...] | None, asked: tuple[str, ...] | None) -> None:
-    assert checks_of(Auto("main", after), checks) == asked
+    environment = EnvironmentConfig("staging", "./deploy", auto=Auto("main", after), checks=checks)
+    assert config_of(environment).checks == asked
+
+
+def test_what_is_in_force() -> None:
+    staging = EnvironmentConfig("staging", "./deploy", aliases=("qa",), auto=Auto("main", "push"))
+    app = AppConfig("hello", "github", None, (staging, EnvironmentConfig("production", "./deploy")))
+    assert in_force(app, "staging", "main") == config_of(staging)
+    for environment, branch in (("staging", "release"), ("production", "main"), ("qa", "main"), ("gone", "main")):
+        assert in_force(app, environment, branch) is None
+    assert in_force(None, "staging", "main") is None
 
 
 @pytest.mark.parametrize(
@@ -88,6 +98,8 @@ def test_of_a_commit_one_begins_by_itself(earlier: list[Earlier], moved: bool, b
         ({"on_branch": False, "pushed_at": NOW - 14_999}, Verdict.WAIT, ["ref"], None, True),
         ({"on_branch": False, "pushed_at": NOW - 15_000}, Verdict.GONE, ["ref"], None, False),
         ({"on_branch": False, "evaluation": GREEN}, Verdict.GONE, ["ref"], None, False),
+        ({"off_refs": ("release",), "pushed_at": NOW - 14_999}, Verdict.WAIT, ["ref"], None, True),
+        ({"off_refs": ("release",), "evaluation": GREEN}, Verdict.REFUSED, ["ref"], None, False),
     ],
 )
 def test_judging(
