@@ -137,7 +137,7 @@ def unread() -> Blocker:
 
 
 def comparing() -> Blocker:
-    """What is live has changed, or its branch: an automatic deploy never goes back, nor out from no branch."""
+    """What is live has changed, or its branch: neither may leave it behind."""
     message = "Being compared with its branch and what is live now: it may be part of that already."
     return Blocker(BlockerKind.SUPERSEDED, message)
 
