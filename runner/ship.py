@@ -42,17 +42,25 @@ class Shipper:
 
     async def run(self) -> None:
         """Raises LeaseOver."""
+        tending = asyncio.ensure_future(self._tend())
         try:
             if self._log.given_back:
                 await self._find_end()
             while self._end is None or self._stored < self._end:
                 self._launch()
                 await self._land()
-                self._log.tend(self._stored)
+                if tending.done():
+                    tending.result()
         finally:
-            for request in self._flying:
+            for request in (tending, *self._flying):
                 request.cancel()
-            await asyncio.gather(*self._flying, return_exceptions=True)
+            await asyncio.gather(tending, *self._flying, return_exceptions=True)
+
+    async def _tend(self) -> None:
+        """Beside the shipping: while the app is away a command that writes much must not fill the disk."""
+        while True:
+            self._log.tend(self._stored)
+            await asyncio.sleep(self._pace.poll_s)
 
     async def _find_end(self) -> None:
         """Where the app is, asked with nothing: what it has may not be here any more. Raises LeaseOver."""
