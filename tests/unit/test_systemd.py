@@ -26,6 +26,27 @@ def test_commands_outlive_the_runner() -> None:
     assert importlib.util.find_spec(f"{module}.__main__")
 
 
+def test_commands_may_use_sudo() -> None:
+    """With User= these imply NoNewPrivileges: systemd.exec(5)."""
+    assert not {
+        "LockPersonality",
+        "MemoryDenyWriteExecute",
+        "NoNewPrivileges",
+        "PrivateDevices",
+        "ProtectClock",
+        "ProtectHostname",
+        "ProtectKernelLogs",
+        "ProtectKernelModules",
+        "ProtectKernelTunables",
+        "RestrictAddressFamilies",
+        "RestrictNamespaces",
+        "RestrictRealtime",
+        "RestrictSUIDSGID",
+        "SystemCallArchitectures",
+        "SystemCallFilter",
+    } & set(unit("kedge-runner.service")["Service"])
+
+
 def test_the_app_reaches_its_own_folder_only() -> None:
     service = unit("kedge.service")["Service"]
     assert service["ExecStart"].endswith(".venv/bin/kedge serve")
