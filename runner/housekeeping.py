@@ -74,6 +74,14 @@ def survey(folder: Path, stop: threading.Event | None = None) -> list[Kept]:
     return [Kept(path, lock, _used_at(lock), _size(path, stop)) for path, lock in places]
 
 
+def leftovers(folder: Path) -> Iterator[tuple[Path, Path]]:
+    """Where deletions that were broken off may have left something, and the locks: nobody else looks there."""
+    for trash in (folder / "mirrors").glob("*.trash"):
+        yield trash, trash.with_suffix(".lock")
+    for trash in (folder / "state").glob("*/*/lock.trash"):
+        yield trash, trash.with_suffix("")
+
+
 def disk_of(folder: Path) -> Disk:
     usage = shutil.disk_usage(folder)
     return Disk(usage.total, usage.free)
@@ -81,6 +89,8 @@ def disk_of(folder: Path) -> Disk:
 
 async def tidy(folder: Path, in_use: Collection[Path]) -> list[Kept]:
     """Delete what `to_delete` names and no command runs in; what was deleted. What resists keeps nothing else."""
+    for trash, lock in leftovers(folder):
+        await _empty(trash, lock)
     kept = await in_thread(lambda stop: survey(folder, stop))
     chosen = [one for one in to_delete(kept, disk_of(folder), time.time()) if one.path not in in_use]
     deleted = []
@@ -120,6 +130,14 @@ async def _delete(one: Kept) -> bool:
 
         await in_thread(work)
         return True
+
+
+async def _empty(trash: Path, lock: Path) -> None:
+    try:
+        async with locked(lock, waiting=lambda: None):
+            await in_thread(lambda stop: new_trash(trash, stop=stop))
+    except OSError as error:
+        log.warning("could not be deleted; do it by hand", path=str(trash), reason=str(error))
 
 
 def _used_at(lock: Path) -> float:

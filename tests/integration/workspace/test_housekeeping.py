@@ -90,3 +90,19 @@ async def test_a_mirror_stays_while_its_next_deploy_is_prepared(shop: Desk, monk
     monkeypatch.setattr(_Job, "_have", then_tidied)
     await shop.prepare(sha)
     assert deleted == [False]
+
+
+async def test_what_a_broken_off_deletion_left_goes(shop: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    await shop.prepare(shop.repo.commit({"a": "1"}))
+    unused(shop.folder)
+    found = survey(shop.folder)
+
+    def remove(path: Path, *, trash: Path, stop: threading.Event) -> None:
+        path.rename(trash / "0")  # and no further
+
+    with monkeypatch.context() as broken_off:
+        broken_off.setattr(housekeeping, "remove", remove)
+        assert len(await tidy(shop.folder, ())) == len(found) == 2
+    assert sum(one.is_file() for one in shop.folder.rglob("*.trash/**/*")) > 2
+    await tidy(shop.folder, ())
+    assert not [one for one in shop.folder.rglob("*.trash/**/*") if one.is_file()]
