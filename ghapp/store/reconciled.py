@@ -42,9 +42,10 @@ async def move(tx: Tx, provider: str, until: int) -> None:
 
 
 async def watch(tx: Tx, name: str, source: str, now: int) -> None:
-    """The app's repository by the config in force; where it is another one than before, it counts from now on."""
+    """The app's repository by the config in force; where it is another one than before, it counts from now on, and
+    the one before no longer."""
     await tx.run(
-        """UPDATE apps SET source = :source, source_since = :now
+        """UPDATE apps SET source = :source, source_since = :now, repository_id = NULL
            WHERE name = :name AND (source IS NULL OR source <> :source)""",
         name=name,
         source=source,

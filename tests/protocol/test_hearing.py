@@ -262,6 +262,19 @@ async def test_a_renamed_repository_keeps_its_history(rig: Rig) -> None:
     assert job["repository"]["clone_url"] == "https://github.test/acme/greeter.git"
 
 
+@pytest.mark.parametrize("meanwhile", ["", "other: {deploy: ./d}"])
+async def test_an_app_that_moves_leaves_its_repository(rig: Rig, meanwhile: str) -> None:
+    """Who may push there has no business with it any more, with its secrets least of all."""
+    await rig.hear(event())
+    if meanwhile:
+        await rig.config(meanwhile)
+    await rig.config("hello: {repository: acme/moved, deploy: ./d, environments: {staging: {}}}")
+    assert await rig.hear(event(deployment_id=2)) is False
+    moved = Repository(9, "acme/moved", "https://github.test/acme/moved.git", "main")
+    assert await rig.hear(event(repository=moved, deployment_id=3))
+    assert [deploy.repository for deploy in await everything(rig)] == ["acme/hello", "acme/moved"]
+
+
 async def test_an_app_without_a_repository_is_the_only_installed_one_of_its_name(rig: Rig) -> None:
     await rig.config("hello: {deploy: ./d, environments: {staging: {}}}")
     assert await rig.hear(event(repository=Repository(9, "evil/hello", "https://github.test/evil/hello.git"))) is False
