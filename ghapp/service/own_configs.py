@@ -134,9 +134,17 @@ def _read(one: OwnConfig, file: bytes | Problem | None) -> tuple[str, Parsed] | 
 
 async def _problems(tx: Tx, ctx: Context, parsed: Parsed, repository_id: int) -> tuple[str, ...]:
     """All that is wrong, names that are taken too."""
-    others = {row.name for row in await places.apps(tx) if {row.defined_by, row.repository_id} - {None, repository_id}}
+    named = {app.name for app in parsed.apps}
+    rows = [row for row in await places.apps(tx) if row.name in named]
+    others = {row.name for row in rows if await _owners(tx, row) - {repository_id}}
     clashes = own_config.names_taken(parsed.apps, operators(ctx), others)
     return tuple(map(str, sorted([*parsed.problems, *clashes], key=lambda problem: problem.line)))
+
+
+async def _owners(tx: Tx, app: App) -> set[int]:
+    """The repositories whose the name is; where the operator gave it up, the one that was deployed under it last."""
+    owners = {app.defined_by, app.repository_id} - {None}
+    return {one for one in owners or {await stored.deployed_last(tx, app.id)} if one is not None}
 
 
 async def _take(

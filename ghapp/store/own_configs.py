@@ -192,6 +192,16 @@ async def forget(tx: Tx, provider: str, provider_id: int) -> None:
 # Names of apps
 
 
+async def deployed_last(tx: Tx, app_id: int) -> int | None:
+    """The repository of the app's newest deploy."""
+    row = await tx.one(
+        """SELECT d.repository_id FROM apps a JOIN deploys d ON d.app_id = a.id AND d.number = a.last_number
+           WHERE a.id = :app_id""",
+        app_id=app_id,
+    )
+    return row["repository_id"] if row else None
+
+
 async def take_name(tx: Tx, app_id: int, repository_id: int) -> None:
     """The app is this repository's, which defines it itself."""
     await tx.run(

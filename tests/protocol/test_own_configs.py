@@ -194,6 +194,18 @@ async def test_a_name_that_is_given_up_goes_to_who_waits_for_it(rig: Rig, text: 
     assert await said(rig) == []
 
 
+async def test_a_name_with_history_goes_back_to_whose_history_it_is(rig: Rig) -> None:
+    """Whoever reads the other repository is not to read its logs, whichever is looked at first."""
+    await push(rig, "web: {deploy: x, environments: [staging]}", OTHER)
+    await asked(rig, repository=OTHER)
+    await push(rig, TEXT)
+    await rig.config(CONFIG + "web: {deploy: ./operators.sh}\n")
+    await rig.config(CONFIG)
+    await look(rig)
+    assert rig.ctx.apps.configs["web"].own_id == OTHER.id
+    assert "another repository has an app of this name" in (await said(rig))[0]
+
+
 async def test_a_repository_defines_only_so_much(rig: Rig) -> None:
     """Every name is a row that everybody's pages read."""
     many = "".join(f"app{number}: {{deploy: x, environments: [a, b]}}\n" for number in range(101))
