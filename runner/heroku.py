@@ -187,7 +187,7 @@ async def run(action: str, app: str, sha: str) -> int:
             try:
                 await deployer.cancel()
             except HerokuError as error:
-                say(str(error))
+                say(f"The build could not be cancelled, and may go live: look at the app's activity. {error}")
             return 128 + signal.SIGTERM
     return 0
 

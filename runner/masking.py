@@ -138,4 +138,5 @@ class Masks:
             candidates = self._by_beginning[tail[begins:ends]]
             if any(len(one) > len(rest) and one.startswith(rest) for one in candidates):
                 return len(rest)
-        return next((length for length in range(SHORTEST - 1, 0, -1) if tail[-length:] in self._begun), 0)
+        short = range(min(SHORTEST - 1, len(tail)), 0, -1)
+        return next((length for length in short if tail[-length:] in self._begun), 0)

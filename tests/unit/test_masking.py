@@ -257,6 +257,7 @@ def test_a_long_secret_costs_little_at_the_end_of_a_log() -> None:
     assert masks.held_back(secret[:-1].encode()) == len(secret) - 1
     assert masks.held_back(b"x" + secret[:7].encode()) == 7
     assert [masks.held_back(b"x" * 100_000 + end) for end in (b"", b"tail-en", b"tai")] == [0, 7, 3]
+    assert [masks.held_back(end) for end in (b"", b"t", b"tai", b"tail-en")] == [0, 1, 3, 7]
 
 
 def test_a_value_with_percent_signs_is_masked_as_it_is_written_too(tmp_path: Path) -> None:
