@@ -146,6 +146,10 @@ def unknown(problem: str) -> str:
     return f"The provider could not be asked, so it waits: {problem}"
 
 
+def left_alone(wait_s: float) -> str:
+    return f"it wants to be left alone for {duration(wait_s)}."
+
+
 def settling() -> str:
     return f"All checks are green; it goes out once nothing has changed for {duration(SETTLE_MS / 1000)}."
 

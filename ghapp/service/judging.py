@@ -13,7 +13,7 @@ from ghapp.core import automatic
 from ghapp.core.automatic import Verdict
 from ghapp.core.checks import Check, evaluate
 from ghapp.core.limits import take
-from ghapp.core.values import State
+from ghapp.core.values import Repository, State
 from ghapp.service import acting, asking, lines
 from ghapp.service.ancestry import on_branch
 from ghapp.service.context import Context, Signals
@@ -57,7 +57,11 @@ async def judge_due(ctx: Context) -> int:
 
     async def one(deploy_id: int) -> None:
         async with gate:
-            await _judge(ctx, deploy_id)
+            try:
+                await _judge(ctx, deploy_id)
+            except Exception:  # it keeps no other waiting
+                log.exception("judging failed", deploy_id=deploy_id)
+                await ctx.decide(lambda tx: deploys.save(tx, deploy_id, judge_at=lines.slow_net(now)))
 
     await asyncio.gather(*(one(deploy_id) for deploy_id in due))
     return len(due)
@@ -129,9 +133,23 @@ async def _judge(ctx: Context, deploy_id: int) -> None:
 
 
 async def _ask(ctx: Context, around: _Around, told: _Told) -> None:
-    """As much as is needed to decide. Raises ProviderError; what was told until then counts."""
+    """As much as is needed to decide. Raises ProviderError; what was told until then counts. Who wants to be left alone
+    is asked for nobody until then."""
+    provider, repository = await ctx.stores.main.read(lambda tx: places.repository(tx, around.deploy.repository_id))
+    account = (provider, repository.full_name.partition("/")[0])
+    quiet_s = (ctx.quiet_until.get(account, 0) - ctx.now()) / 1000
+    if quiet_s > 0:
+        raise RateLimited(automatic.left_alone(quiet_s), retry_after_s=quiet_s)
+    try:
+        await _compare(ctx, provider, repository, around, told)
+    except RateLimited as limited:
+        ctx.quiet_until[account] = ctx.now() + int(limited.retry_after_s * 1000)
+        raise
+
+
+async def _compare(ctx: Context, provider: str, repository: Repository, around: _Around, told: _Told) -> None:
+    """With those around it, its branch, its refs and its checks."""
     deploy = around.deploy
-    provider, repository = await ctx.stores.main.read(lambda tx: places.repository(tx, deploy.repository_id))
     client = ctx.providers[provider].repository(repository)
 
     async def compare(sha: str, commit: str) -> bool:

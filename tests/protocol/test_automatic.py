@@ -499,6 +499,34 @@ async def test_a_storm_of_checks_is_looked_at_now_and_then(it: Pushes) -> None:
     assert (await it.run())["sha"] == sha("a")
 
 
+async def test_one_that_cannot_be_judged_keeps_no_other_waiting(it: Pushes) -> None:
+    await it.push("a")
+    await it.push("b")
+    it.github.shown[sha("a")] = {"ci": None}  # type: ignore[dict-item]
+    await it.rig.check("ci", "success", sha=sha("a"))
+    await it.report("b", "success")
+    assert await it.states() == [("a", "cancelled"), ("b", "queued")], "b contains it"
+    await it.push("c")
+    it.github.shown[sha("c")] = {"ci": None}  # type: ignore[dict-item]
+    await it.report("b", "success")
+    await it.rig.check("ci", "success", sha=sha("c"))
+    await it.judge()
+    assert (await it.existing("c")).judge_at > it.rig.clock[0] + 40_000  # type: ignore[operator]
+
+
+async def test_who_wants_to_be_left_alone_is_asked_for_nobody(it: Pushes) -> None:
+    await it.push("a")
+    await it.push("b")
+    it.github.away = RateLimited("enough for now", retry_after_s=600)
+    await it.report("a", "success")
+    it.github.away = None
+    await it.report("b", "success")
+    waits = await it.existing("b")
+    assert ([one.kind for one in waits.blockers], waits.judge_at) == (["provider"], it.rig.clock[0] + 600_000)
+    await it.pass_s(600)
+    assert (await it.run())["sha"] == sha("b")
+
+
 async def test_a_provider_that_wants_to_be_left_alone_is_however_often_it_was_asked(it: Pushes) -> None:
     it.github.away = RateLimited("enough for now", retry_after_s=600)
     await it.push("a")
