@@ -1,7 +1,7 @@
 """Who may do what: the token's scope first, then ``allow`` of the environment, asked of the provider."""
 
 from ghapp.core import sentences
-from ghapp.core.actors import Actor
+from ghapp.core.actors import ADMIN, Actor
 from ghapp.core.config import AppConfig, EnvironmentConfig
 from ghapp.core.values import Repository
 from ghapp.service.context import Context
@@ -16,7 +16,10 @@ async def passes_allow(
     ctx: Context, provider: str, repository: Repository, user: str, allow: EnvironmentConfig
 ) -> bool:
     """Does the user pass ``allow`` of the environment? Default: push permission on the repository. Bots that are
-    named add to whoever may; only persons and teams replace the default. Raises ProviderError."""
+    named add to whoever may; only persons and teams replace the default. An account that is called like the operator
+    never does: it would pass for the operator in locks and in the audit. Raises ProviderError."""
+    if user.casefold() == ADMIN.name:
+        return False
     named = allow.allow
     if user.casefold() in {one.casefold() for one in named.users}:
         return True

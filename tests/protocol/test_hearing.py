@@ -262,6 +262,12 @@ async def test_a_renamed_repository_keeps_its_history(rig: Rig) -> None:
     assert job["repository"]["clone_url"] == "https://github.test/acme/greeter.git"
 
 
+async def test_an_account_that_is_called_like_the_operator_may_nothing(rig: Rig) -> None:
+    rig.provider.permissions["Admin"] = "admin"
+    await rig.hear(event(creator="Admin"))
+    assert [(one.state, one.blockers[0].kind) for one in await everything(rig)] == [("rejected", "permission")]
+
+
 @pytest.mark.parametrize("meanwhile", ["", "other: {deploy: ./d}"])
 async def test_an_app_that_moves_leaves_its_repository(rig: Rig, meanwhile: str) -> None:
     """Who may push there has no business with it any more, with its secrets least of all."""
