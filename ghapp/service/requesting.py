@@ -93,7 +93,7 @@ async def request_in(
     """As `request`, in an environment whose config knows the task. ``guard`` is asked last, in the transaction that
     records the deploy."""
     await permits.require(ctx, actor, "deploy", app, environment)
-    identity = _identity(actor, wish)
+    identity = _identity(actor, app, wish)
     if known := await ctx.stores.main.read(lambda tx: deploys.by_request(tx, identity)):
         return known
     repository = await permits.repository_of(ctx, app)
@@ -124,16 +124,16 @@ async def request_in(
     return await _record(ctx, actor, app, repository, asked, wish, reach, guard)
 
 
-async def known(ctx: Context, actor: Actor, wish: Wish) -> Deploy | None:
-    """The deploy that this actor asked for with the same Idempotency-Key."""
-    return await ctx.stores.main.read(lambda tx: deploys.by_request(tx, _identity(actor, wish)))
+async def known(ctx: Context, actor: Actor, app: AppConfig, wish: Wish) -> Deploy | None:
+    """The deploy of the app that this actor asked for with the same Idempotency-Key."""
+    return await ctx.stores.main.read(lambda tx: deploys.by_request(tx, _identity(actor, app, wish)))
 
 
-def _identity(actor: Actor, wish: Wish) -> str:
-    """The same for the same actor and Idempotency-Key, else random."""
+def _identity(actor: Actor, app: AppConfig, wish: Wish) -> str:
+    """The same for the same actor, app and Idempotency-Key, else random."""
     if wish.key is None:
         return secrets.token_hex(16)
-    return hashlib.sha256(f"{actor.name}\0{wish.key}".encode()).hexdigest()
+    return hashlib.sha256(f"{actor.name}\0{app.name}\0{wish.key}".encode()).hexdigest()
 
 
 async def _resolve(

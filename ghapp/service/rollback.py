@@ -53,7 +53,7 @@ async def roll_back(ctx: Context, actor: Actor, app_name: str, wish: Wish) -> De
         door=wish.door,
         was_live=True,
     )
-    if known := await requesting.known(ctx, actor, asked):
+    if known := await requesting.known(ctx, actor, app, asked):
         return known
     target = await ctx.stores.main.read(lambda tx: _target(tx, app, environment, wish.to))
 

@@ -8,7 +8,7 @@ import pytest
 from ghapp.store.stores import Stores
 from tests.integration.commit_graph import AWAY, Commits, sha
 from tests.integration.event_stream import Stream
-from tests.integration.kedge_world import ADMIN_TOKEN, NOON, World, world
+from tests.integration.kedge_world import ADMIN_TOKEN, BEARER, NOON, World, world
 from tests.integration.token_calls import RUNNER, call, claim, listed, make, pushing
 
 
@@ -100,6 +100,16 @@ async def test_where_everybody_may_read_everybody_is_told_all_of_it(stores: Stor
             async with kedge.client.get("/api/0/events?after=0", headers=headers) as answer:
                 told = Stream(answer)
                 assert [json.loads((await told.next()).data)["kind"] for _ in range(2)] == ["asked", "claimed"]
+
+
+async def test_a_key_of_one_app_asks_for_nothing_of_another(kedge: World) -> None:
+    """A pipeline that uses its run's id for each of its apps, or a smaller token of the same person."""
+    for app, number in (("shop", 1), ("blog", 1), ("shop", 1)):
+        headers = {**BEARER, "Idempotency-Key": "run-1"}
+        path = f"/api/0/{app}/deploy?sha={sha('a')}&env=production&force=checks"
+        async with kedge.client.post(path, headers=headers) as answer:
+            made = await answer.json()
+            assert (answer.status, made.get("app"), made.get("number")) == (201, app, number), made
 
 
 async def test_a_token_for_one_app_sees_no_other(kedge: World) -> None:
