@@ -2,7 +2,7 @@
 
 from ghapp.core import sentences
 from ghapp.core.values import State
-from ghapp.service import asking, lines, statuses
+from ghapp.service import acting, asking, lines, statuses
 from ghapp.service.attempts import Attempt, Fate, judge, retry_ms
 from ghapp.service.context import Context
 from ghapp.store import deploys, events, outbox, places
@@ -61,11 +61,10 @@ async def _settle(tx: Tx, ctx: Context, notice: Notice, request: str, registered
 
 async def _failed(tx: Tx, ctx: Context, notice: Notice, attempt: Attempt) -> None:
     """Try again later; a refusal ends the deploy, because nobody could see it where deploys are looked for."""
-    deploy = await deploys.get(tx, notice.deploy_id or 0)
     if attempt.fate is Fate.REFUSED:
         await outbox.end(tx, notice.id, "failed", attempt.problem)
-        if deploy and deploy.state is State.QUEUED:
-            await places.hold_environment(tx, deploy.environment_id)
+        deploy = await acting.held(tx, notice.deploy_id or 0)
+        if deploy.state is State.QUEUED:
             reason = sentences.not_registered(attempt.problem or "")
             await asking.end(tx, ctx, deploy, State.ERRORED, reason=reason, registering=0)
         return

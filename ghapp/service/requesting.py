@@ -193,8 +193,8 @@ async def _record(
 ) -> Deploy:
     async def work(tx: Tx) -> Deploy:
         environment = await environment_of(tx, app, asked.config)
+        repository_id = await places.keep_repository(tx, app.via, repository)  # before the environment, as events do
         await places.hold_environment(tx, environment.id)
-        repository_id = await places.keep_repository(tx, app.via, repository)
         await bind(tx, app, environment, repository_id)
         if already := await deploys.by_request(tx, asked.request):
             return already
