@@ -11,7 +11,7 @@ import msgspec
 
 from ghapp import wire
 from ghapp.core.sentences import joined
-from runner import checks, journal, processes, statuses
+from runner import checks, durable, journal, processes, statuses
 from runner.backoff import Backoff
 from runner.client import LeaseOver, Refused, Unanswered
 from runner.journal import Left, Result
@@ -60,7 +60,7 @@ async def to_the_end(held: Held, grant: Grant | None) -> None:
         result = await processes.wait(held.entry)
         if result is None or result.unkillable:
             await _sweep(held)
-        result = result or _unknown_end()
+        result = result or _without_result(held)
         _tell(held, result)
         held.lease.phase = "finishing"
         cancelling.cancel()
@@ -116,7 +116,13 @@ async def _sweep(held: Held) -> None:
     held.lease.speak()
 
 
-def _unknown_end() -> Result:
+def _without_result(held: Held) -> Result:
+    """The supervisor is gone. Before it took `started` it executed nothing, and now nobody will (protocol rule 13)."""
+    held.entry.claim_never_started()
+    started = held.entry.read_started()
+    if started is not None and started.never:
+        reason = " ".join(["The supervisor died before the command began; nothing ran.", *_last_words(held)])
+        return Result(ended_by="error", started=False, ended_at=_now(), reason=reason)
     return Result(
         ended_by="error",
         started=True,
@@ -125,18 +131,23 @@ def _unknown_end() -> Result:
     )
 
 
+def _last_words(held: Held) -> list[str]:
+    said = durable.read(held.entry.path / "supervisor.log") or b""
+    return said.decode(errors="replace").splitlines()[-1:]
+
+
 def _tell(held: Held, result: Result) -> None:
     """The end in the log, where it says more than an exit code. An earlier run of the runner may have told it."""
     if held.log.closed:
         return
     if result.reason:
-        held.note(result.reason)
+        held.note_last(result.reason)
     if result.dropped_bytes:
-        held.note(f"{result.dropped_bytes} bytes of output were lost: the runner's disk was full.")
+        held.note_last(f"{result.dropped_bytes} bytes of output were lost: the runner's disk was full.")
     if result.daemons:
-        held.note(f"Still running, as the command left them: {_names(result.daemons)}.")
+        held.note_last(f"Still running, as the command left them: {_names(result.daemons)}.")
     if held.log.too_short:
-        held.note(
+        held.note_last(
             f"Not masked, because shorter than {SHORTEST} bytes: {held.log.too_short} of its ::add-mask:: values."
         )
 

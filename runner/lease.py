@@ -44,11 +44,14 @@ class Lease:
         Raises LeaseOver. While `finish` is under way it only returns then: `finish` has the better answer.
         """
         backoff = Backoff(self.pace.first_s, self.pace.beat_most_s)
+        loop = asyncio.get_running_loop()
         wait_s = 0.0
         while True:
             await self._speaking.wait()
+            sent_at = loop.time()
+            asked_s = 0.0 if self._unconfirmed else wait_s
             try:
-                interrupted = await self._beat_once(wait_s)
+                interrupted = await self._beat_once(asked_s)
             except LeaseOver:
                 if self._finishing:
                     return
@@ -59,8 +62,8 @@ class Lease:
                 continue
             backoff.reset()
             wait_s = self.job.beat_s
-            if not interrupted:  # one that the app answered at once may be followed by many
-                await self._pause(self.pace.beat_apart_s)
+            if asked_s and not interrupted:  # one that the app answered early may be followed by many
+                await self._pause(sent_at + self.pace.beat_apart_s - loop.time())
 
     def confirm(self, state: str) -> None:
         """Tell the app at once that a granted status was written (rule 16); `finish` tells it too."""
@@ -109,7 +112,7 @@ class Lease:
             phase=self.phase,
             log_end=self.log_end,
             status_written=confirming,
-            wait_s=0.0 if confirming else wait_s,
+            wait_s=wait_s,
         )
         request = asyncio.ensure_future(self._client.call(self._bearer, "beat", beat, wire.BeatAnswer, wait_s=wait_s))
         poked = asyncio.ensure_future(self._poke.wait())

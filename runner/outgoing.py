@@ -80,6 +80,7 @@ class OutgoingLog:
         self._left_out = 0
         self._unsaved: list[str] = []
         self._unsaved_from = 0
+        self._last = b""
         masks.add(_remembered(entry))
 
     @property
@@ -98,6 +99,10 @@ class OutgoingLog:
             with _room_or_not():  # a full disk must not keep the deploy from ending
                 durable.replace(self._entry.path / CLOSED_AT, str(self._closed_at).encode())
         return self.end
+
+    def append(self, text: bytes) -> None:
+        """Have the log end with what the spool has no room for. An earlier run may have done so: say the same."""
+        self._last += text
 
     def read(self, offset: int, most: int) -> bytes:
         """The log from ``offset`` on, as far as it can go out now; every mask asked for before it is in force."""
@@ -132,7 +137,8 @@ class OutgoingLog:
         return self._unsaved_from if self._unsaved else self._looked
 
     def _layout(self) -> tuple[Stretch, ...]:
-        return layout(self._limit, self._size(), closed=self.closed)
+        stretches = layout(self._limit, self._size(), closed=self.closed)
+        return (*stretches, Stretch(text=self._last)) if self.closed and self._last else stretches
 
     def _size(self) -> int:
         if self._closed_at is not None:

@@ -81,10 +81,23 @@ class Held:
         return OutgoingLog(self.entry, Masks(env[name] for name in names if name in env), self.job.log_limit)
 
     def note(self, text: str) -> None:
-        """Add lines of Kedge's own to the log: before the command has it, or after. A full disk loses them."""
-        lines = "".join(f"[kedge] {line}\n" for line in text.splitlines())
+        """Add lines of Kedge's own to the log, before the command has it. A full disk loses them."""
         try:
-            with self.entry.output.open("ab") as file:
-                file.write(lines.encode())
+            self._spool(text)
         except OSError as error:
             self.lease.log.error("a line of the log is lost", line=text, reason=str(error))
+
+    def note_last(self, text: str) -> None:
+        """Add lines of Kedge's own to a log that the command has left. A full disk does not lose them."""
+        try:
+            self._spool(text)
+        except OSError:
+            self.log.append(_own(text))
+
+    def _spool(self, text: str) -> None:
+        with self.entry.output.open("ab") as file:
+            file.write(_own(text))
+
+
+def _own(text: str) -> bytes:
+    return "".join(f"[kedge] {line}\n" for line in text.splitlines()).encode()

@@ -1,14 +1,16 @@
 """What a runner does when answers are lost, late, hostile or unwelcome: each rule of the protocol by its trace."""
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from ghapp import wire
 from runner import processes
-from tests.integration import fake_app
+from tests.integration import fake_app, runner_world
 from tests.integration.fake_app import (
     HANG,
     LOST_ANSWER,
@@ -71,6 +73,18 @@ async def test_a_claim_whose_answer_was_lost_is_repeated_with_the_same_id(world:
     deploy = await world.see_through("true")
     assert deploy.state == "succeeded"
     assert len({claim.claim_id for claim in world.app.claims[:3]}) == 1
+
+
+async def test_an_app_of_another_wire_version_is_named_in_a_sentence(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    newer = web.Response(status=200, text="{}", headers={wire.WIRE_HEADER: "2"})
+    world.app.faults["claim"].extend([Fault(answer=newer), Fault(answer=kedge_error(426, "wire_version"))])
+    deploy = await world.see_through("true")
+    said = "".join(capsys.readouterr())
+    assert "The app speaks version 2 of the wire, this runner version 1; bring both to the same release." in said
+    assert "(wire_version)" in said
+    assert deploy.state == "succeeded"
 
 
 async def test_a_claim_that_is_over_gets_a_new_id(world: World) -> None:
@@ -188,6 +202,20 @@ async def test_a_cancel_ends_what_runs(world: World) -> None:
     assert deploy.output.startswith("up\n")
     assert deploy.output.endswith("bye\n")
     assert world.github.states == ["in_progress", "error"]
+
+
+async def test_a_cancel_is_heard_at_once_after_a_beat_that_did_not_wait(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first beat, and the one that confirms a status, are followed by one that waits, without a pause."""
+    monkeypatch.setattr(runner_world, "QUICK", dataclasses.replace(runner_world.QUICK, beat_apart_s=3600))
+    deploy = world.ask("echo up; sleep 600", beat_s=60)
+    async with world.running():
+        await until(lambda: "up" in deploy.output)
+        await until(lambda: "in_progress" in deploy.confirmed)
+        deploy.request_cancel()
+        await world.ended(deploy)
+    assert deploy.state == "cancelled"
 
 
 async def test_a_cancel_kills_what_ignores_term(world: World) -> None:
@@ -338,6 +366,30 @@ def failing(patch: pytest.MonkeyPatch, where: str, error: Exception | None = Non
 
     patch.setattr(where, fail)
     return failed
+
+
+async def test_a_supervisor_that_died_before_it_took_the_start_ran_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    script = tmp_path / "supervisor.py"
+    script.write_text(
+        f"import sys\nsys.path.append({str(Path(processes.__file__).parents[1])!r})\nimport runner.supervise, os\n"
+        "def full(*_):\n    raise OSError(28, 'No space left on device')\n"
+        "os.posix_fallocate = full\nrunner.supervise.main()\n"
+    )
+    monkeypatch.setattr(processes, "SUPERVISOR", script)
+    deploy = await world.see_through(world.tally())
+    assert (deploy.state, deploy.finishes[0].started, world.times("runs")) == ("errored", False, 0)
+    assert "No space left on device" in deploy.finishes[0].reason
+
+
+async def test_a_full_disk_does_not_lose_the_last_words_of_the_log(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing(monkeypatch, "runner.tools.Held._spool", OSError(28, "No space left on device"))
+    deploy = await world.see_through("echo up; sleep 600", timeout=1)
+    assert deploy.state == "failed"
+    assert deploy.log == b"up\n[kedge] It ran longer than its timeout of 1 s.\n"
 
 
 async def test_a_finish_that_was_answered_otherwise_before_is_the_end(world: World) -> None:

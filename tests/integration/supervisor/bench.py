@@ -22,6 +22,8 @@ HARD_TO_KILL = {
     "ignores TERM": f"{IGNORING} touch ready; while :; do sleep 600; done",
     "double fork": f"{IGNORING} (sh -c '(touch ready; exec sleep 600) &' &) ; sleep 600",
     "own sessions": f"{IGNORING} for i in 1 2 3 4 5 6 7 8 9; do setsid sleep 600 & done; touch ready; sleep 600",
+    "two hundred": f"""{IGNORING} for i in $(seq 200); do setsid sh -c '(sleep 600 &)' & done; wait
+touch ready; sleep 600""",
     "no environment": f"{IGNORING} setsid env -i sleep 600 >/dev/null & env -i sleep 600 & touch ready; wait",
     "forks in a loop": f"{IGNORING} touch ready; while :; do setsid sh -c '(sleep 600 &)' & sleep 0.01; done",
     "forks and exits": f"""{IGNORING} {PYTHON} 'import os
