@@ -37,7 +37,7 @@ class Ended:
 
 async def finish_without_result(held: Held, ended: Ended) -> None:
     """End a deploy whose command did not run, or of which nothing can be known. Raises LeaseOver."""
-    held.note(ended.reason)
+    held.note_last(ended.reason)
     await _end(
         held,
         Result(

@@ -101,8 +101,9 @@ class OutgoingLog:
         return self.end
 
     def append(self, text: bytes) -> None:
-        """Have the log end with what the spool has no room for. An earlier run may have done so: say the same."""
-        self._last += text
+        """Have the log end with what the spool has no room for; once closed it stays as it is."""
+        if not self.closed:
+            self._last += text
 
     def read(self, offset: int, most: int) -> bytes:
         """The log from ``offset`` on, as far as it can go out now; every mask asked for before it is in force."""

@@ -92,7 +92,7 @@ class Held:
         try:
             self._spool(text)
         except OSError:
-            self.log.append(_own(text))
+            self.log.append(_own(self.log.masks.text(text)))
 
     def _spool(self, text: str) -> None:
         with self.entry.output.open("ab") as file:

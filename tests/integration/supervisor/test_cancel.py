@@ -25,6 +25,7 @@ from tests.integration.supervisor.bench import (
 async def test_after_a_cancel_nothing_is_left(bench: Bench, kind: str) -> None:
     entry = await bench.start_ready(HARD_TO_KILL[kind], grace_s=0.3)
     supervisor = supervisor_of(entry)
+    assert len(living(deploy_id_of(entry))) >= (200 if kind == "two hundred" else 1)
     processes.cancel(entry)
     result = await ended(entry)
     assert (result.ended_by, result.unkillable) == ("cancel", ())
