@@ -93,7 +93,9 @@ async def test_a_cancel_after_the_command_ended_is_too_late(bench: Bench) -> Non
 
 
 async def test_a_daemon_left_on_purpose_lives_on_and_is_named(bench: Bench) -> None:
-    entry = await bench.start("setsid sleep 600 >/dev/null 2>&1 & echo $!")
+    entry = await bench.start(
+        "setsid sleep 600 >/dev/null 2>&1 & until grep -q sleep /proc/$!/comm; do sleep 0.01; done"
+    )
     result = await ended(entry)
     (daemon,) = living(deploy_id_of(entry))
     assert (result.ended_by, result.exit_code) == ("exit", 0)
