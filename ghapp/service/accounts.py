@@ -25,6 +25,17 @@ def of(repository: Repository) -> str:
     return repository.full_name.partition("/")[0]
 
 
+async def named(ctx: Context, provider: str, name: str) -> list[Repository]:
+    """The installed repositories that a config can mean by ``name``. Without an account it means none of an account
+    that does not count: whoever installs the App on a repository of that name would be taken for the app's own.
+    Raises ProviderError."""
+    found = await ctx.providers[provider].find_repository(name)
+    if "/" in name or not found:
+        return found
+    accounts = await counted(ctx, provider)
+    return [one for one in found if counts(of(one), accounts)]
+
+
 def counts(account: str, accounts: Sequence[str]) -> bool:
     return not accounts or account.casefold() in map(str.casefold, accounts)
 

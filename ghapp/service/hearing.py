@@ -11,6 +11,7 @@ from ghapp.core import payloads, sentences
 from ghapp.core.config import AppConfig, EnvironmentConfig
 from ghapp.core.values import Blocker, BlockerKind, Door, Repository, State
 from ghapp.service import (
+    accounts,
     acting,
     answering,
     asking,
@@ -126,7 +127,7 @@ async def _is_only_one(ctx: Context, provider: str, name: str, repository: Repos
     """An app without a repository means the only installed one of its name."""
     if repository.full_name.rpartition("/")[2].casefold() != name.casefold():
         return False
-    return [one.id for one in await ctx.providers[provider].find_repository(name)] == [repository.id]
+    return [one.id for one in await accounts.named(ctx, provider, name)] == [repository.id]
 
 
 def _is_ours(event: DeploymentEvent, candidates: list[AppConfig]) -> bool:

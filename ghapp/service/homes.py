@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from ghapp.core.config import AppConfig
 from ghapp.core.values import Repository
+from ghapp.service import accounts
 from ghapp.service.context import Context
 from ghapp.store import places, reconciled
 from ghapp.vcs.base import ProviderError, RateLimited, Unavailable
@@ -57,7 +58,7 @@ class Homes:
         """The only repository of the name, and the one that the app is bound to, which may have another name now."""
         bound = await ctx.stores.main.read(lambda tx: places.repository_of_app(tx, app.name))
         try:
-            named = await ctx.providers[self.provider].find_repository(app.repository or app.name)
+            named = await accounts.named(ctx, self.provider, app.repository or app.name)
         except (RateLimited, Unavailable):
             raise
         except ProviderError:  # it may not be used now, so nothing comes from there

@@ -4,6 +4,7 @@ from ghapp.core import sentences
 from ghapp.core.actors import ADMIN, Actor
 from ghapp.core.config import AppConfig, EnvironmentConfig
 from ghapp.core.values import Repository
+from ghapp.service import accounts
 from ghapp.service.context import Context
 from ghapp.service.problems import Problem
 from ghapp.store import places
@@ -46,7 +47,7 @@ async def repository_of(ctx: Context, app: AppConfig) -> Repository:
         return bound
     name = app.repository or app.name
     try:
-        found = await ctx.providers[app.via].find_repository(name)
+        found = await accounts.named(ctx, app.via, name)
     except ProviderError as error:
         raise Problem("provider", error.message) from error
     if len(found) != 1:

@@ -13,11 +13,13 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from ghapp.api.common import CONTEXT, SETTINGS
 from ghapp.config_github import GitHubSettings
+from ghapp.service import permits, reload
+from ghapp.service.problems import Problem
 from ghapp.store.stores import open_stores
 from ghapp.vcs import github_events
 from ghapp.vcs.base import Unavailable
 from ghapp.webhooks import receive, work
-from tests.protocol.rig import Rig, rig_on, settings
+from tests.protocol.rig import CONFIG, REPOSITORY, Rig, rig_on, settings
 
 SECRET = "webhook-secret-of-the-tests"
 DATA = Path(__file__).parents[1] / "data" / "github"
@@ -89,6 +91,25 @@ async def test_a_repository_that_was_transferred_counts_by_its_new_owner(rig: Ri
     payload["repository"]["id"] = 7
     [moved] = await states(rig, ("deployment", payload))
     assert moved[0] == "ignored", "although an app is bound to it"
+
+
+async def test_a_repository_of_that_name_elsewhere_is_not_the_app_s(rig: Rig) -> None:
+    await reload.put_in_force(rig.ctx, CONFIG.replace("  repository: acme/hello\n", ""))
+    elsewhere = replace(REPOSITORY, id=99, full_name="evil/hello")
+    rig.provider.repositories.append(elsewhere)
+    app = rig.ctx.apps.configs["hello"]
+    assert await permits.repository_of(rig.ctx, app) == REPOSITORY
+    payload = of("acme")
+    payload["repository"]["id"] = REPOSITORY.id
+    [own] = await states(rig, ("deployment", payload))
+    assert own[0] == "done", "a stranger's repository of the same name keeps nobody waiting"
+
+
+async def test_without_the_app_s_own_repository_that_of_a_stranger_does_not_stand_in(rig: Rig) -> None:
+    await reload.put_in_force(rig.ctx, CONFIG.replace("  repository: acme/hello\n", ""))
+    rig.provider.repositories[:] = [replace(REPOSITORY, id=99, full_name="evil/hello")]
+    with pytest.raises(Problem, match="hello"):
+        await permits.repository_of(rig.ctx, rig.ctx.apps.configs["hello"])
 
 
 async def test_while_the_owner_cannot_be_asked_for_nothing_is_ignored(rig: Rig) -> None:
