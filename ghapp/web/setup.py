@@ -42,12 +42,13 @@ _BEGIN_AGAIN = "Begin again at /setup. An App that was made meanwhile can be del
 @dataclass(slots=True)
 class Setup:
     """One per process, while the App is to be made at ``host``: ``keep`` stores its credentials for good, ``made`` is
-    set once that is done."""
+    set once that is done. ``one`` is held meanwhile, so that no other App takes the place of the one that is kept."""
 
     host: GitHubHost
     code: setting_up.Code
     keep: Callable[[Context, Credentials], Awaitable[None]]
     made: asyncio.Event = field(default_factory=asyncio.Event)
+    one: asyncio.Lock = field(default_factory=asyncio.Lock)
     credentials: Credentials | None = None
 
 
@@ -140,7 +141,19 @@ async def created(request: web.Request) -> web.Response:
         raise Problem("forbidden", "GitHub's answer is not to this browser's question.", hint=_BEGIN_AGAIN)
     if not _CODE.fullmatch(code):
         raise Problem("bad_request", "GitHub's answer holds no code.", hint=_BEGIN_AGAIN)
-    ctx = request.app[CONTEXT]
+    # The code is good once: a browser that goes meanwhile, or asks again, must not cost what it was traded for.
+    await asyncio.shield(_make(setup, settings, request.app[CONTEXT], code))
+    return _to_the_next()
+
+
+async def _make(setup: Setup, settings: Settings, ctx: Context, code: str) -> None:
+    """Nothing where another App was kept meanwhile: Kedge is about to run with that one. Raises Problem."""
+    async with setup.one:
+        if setup.credentials is None:
+            await _trade(setup, settings, ctx, code)
+
+
+async def _trade(setup: Setup, settings: Settings, ctx: Context, code: str) -> None:
     credentials = await _converted(setup, code, ctx.now())
     if settings.inbound == "webhooks" and not credentials.webhook_secret:
         raise Problem("provider", "GitHub gave no webhook secret with the App.", hint=_BEGIN_AGAIN)
@@ -153,7 +166,6 @@ async def created(request: web.Request) -> web.Response:
     log.info("GitHub App made", slug=credentials.slug, owner=credentials.owner, page=credentials.page)
     setup.credentials = credentials
     setup.made.set()
-    return _to_the_next()
 
 
 async def _converted(setup: Setup, code: str, now: int) -> Credentials:

@@ -90,7 +90,7 @@ async function call(who, base, token, path, { method = "GET", body, headers = {}
     return { status: response.status, data: json(text) };
   } catch (error) {
     const late = error.name === "TimeoutError" && `no answer within ${PATIENCE_MS / 1000} s`;
-    const why = late || error.cause?.code || error.message;
+    const why = (late || error.cause?.code || error.message).replaceAll(token, "[secret]");
     throw new Told(`${who} cannot be reached at ${base} (${why}).`);
   }
 }

@@ -90,17 +90,19 @@ async def test_a_real_hubot_without_what_it_needs_says_what_to_set(small: World)
         async with running(folder, {**good, **settings}) as one:
             return await one.told(text)
 
-    unset, wrong, refused, away, unsure = await asyncio.gather(
+    unset, wrong, refused, away, unsure, broken = await asyncio.gather(
         with_wrong("queue hello", KEDGE_URL=" "),
         with_wrong("queue hello", KEDGE_TOKEN="wrong"),
         with_wrong("deploy hello", HUBOT_GITHUB_TOKEN="no-good"),
         with_wrong("deploys hello", KEDGE_URL=nowhere),
         with_wrong("deploy hello/main to staging", GITHUB_API_URL=f"{nowhere}/api"),
+        with_wrong("why hello", KEDGE_TOKEN="pasted\ntwice"),
     )
     assert unset == "Hubot lacks the setting KEDGE_URL: set it to Kedge's address, and start Hubot again."
     assert "kedge token create" in wrong
     assert "GitHub does not accept HUBOT_GITHUB_TOKEN" in refused
     assert away == f"Kedge cannot be reached at {nowhere} (ECONNREFUSED)."
+    assert "[secret]" in broken and "pasted" not in broken, "what HTTP does not carry is no news for the room"
     assert unsure.startswith("GitHub cannot be reached at ") and "look with “deploys hello”" in unsure
 
 

@@ -17,7 +17,7 @@ from ghapp.config import load
 from ghapp.credentials import CredentialsError
 from ghapp.sandbox.children import free_port
 from ghapp.sandbox.faults import Answer as Fault
-from ghapp.sandbox.faults import Drop
+from ghapp.sandbox.faults import Drop, Wait
 from ghapp.sandbox.server import Sandbox
 from tests.conftest import PostgresServer
 from tests.integration.browser import Browser, Page
@@ -265,6 +265,39 @@ async def test_github_does_not_give_the_credentials(house: House, effect: Any, s
             await house.browser.send()
             page = await house.browser.send({"name": "another"})
         assert "The GitHub App is created" in (await house.shows("is created")).text
+
+
+async def test_of_two_apps_that_are_made_at_once_one_is_kept(house: House) -> None:
+    other = Browser(house.session)
+    async with house.kedge():
+        await house.at_github()
+        await other.open(f"{house.url}/setup")
+        await other.send({"owner": "person"})
+        await other.send()
+        fault = house.gh.faults.order("POST", "/app-manifests/.*", Wait())
+        first = asyncio.create_task(house.browser.send({"name": "first"}))
+        await fault.reached.wait()
+        second = asyncio.create_task(other.send({"name": "second"}))
+        await asyncio.wait({second}, timeout=0.5)
+        fault.release()
+        pages = await asyncio.gather(first, second)
+        assert [page.status for page in pages] == [200, 200]
+        await house.shows("is created")
+    assert len([one for one in house.gh.requests if "conversions" in one.path]) == 1
+    assert json.loads(house.kept.read_text())["slug"] == "first"
+
+
+async def test_a_browser_that_goes_while_github_answers_costs_nothing(house: House) -> None:
+    async with house.kedge():
+        await house.at_github()
+        fault = house.gh.faults.order("POST", "/app-manifests/.*", Wait(after=True))
+        gone = asyncio.create_task(house.browser.send())
+        await fault.reached.wait()
+        gone.cancel()
+        await asyncio.wait({gone})
+        await asyncio.sleep(0.1)  # the connection is seen to be closed
+        fault.release()
+        await house.shows("is created")
 
 
 async def test_what_cannot_be_kept_is_said(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

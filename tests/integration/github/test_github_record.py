@@ -16,7 +16,7 @@ from ghapp.vcs.github_app import GitHubApp
 from ghapp.vcs.github_events import EVENTS, parse
 from ghapp.vcs.github_record import GitHubRecord, use_of
 from ghapp.vcs.github_transport import Authorized, GitHubTransport
-from ghapp.vcs.record import DeliveryLog, Recording, Use
+from ghapp.vcs.record import DeliveryLog, Recording, Sent, Use
 from tests.integration.github.stand_in import TOKEN, Reply, StandIn, tokens
 from tests.integration.sandbox_rig import REPO, Rig, opened
 
@@ -111,6 +111,14 @@ async def test_deployments_that_nobody_has_ended(world: World) -> None:
     webhooks = [parse(one.event, one.body) for one in gh.hooks.log if one.event == "deployment"]
     as_sent = [one for one in webhooks if isinstance(one, DeploymentEvent) and one.deployment_id == made[0].id]
     assert [replace(one, installation_id=None) for one in as_sent] == [events[0]]
+
+
+async def test_a_delivery_without_its_payload_is_gone(github: StandIn, session: aiohttp.ClientSession) -> None:
+    github.on("GET /app/hook/deliveries/7", Reply({"id": 7, "request": {"headers": None, "payload": None}}))
+    api = Authorized(GitHubTransport(session, github.url), tokens(TOKEN))
+    record = GitHubRecord(api, lambda _name: api, lambda: 0, now)
+    with pytest.raises(NotFound, match="without its payload"):
+        await record.recover(Sent(7, "g", now(), "deployment", Use.WORK, 1))
 
 
 async def test_times_are_by_our_clock(github: StandIn, session: aiohttp.ClientSession) -> None:
