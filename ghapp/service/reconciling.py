@@ -4,6 +4,7 @@ The saved position moves only when everything older is stored, so that death at 
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -34,7 +35,8 @@ WIDE_EVERY_MS = 60_000
 BLUR_MS = 2_000
 #: Deployments that were asked for longer ago are not begun any more.
 LOOK_BACK_MS = 7 * 86_400_000
-#: So many that cannot be read in one reading, and it is the provider that does not work.
+#: So many that cannot be read in one reading, and it is the provider that does not work; in so many readings, and it
+#: is the delivery.
 PATIENCE = 3
 _BATCH = 500
 
@@ -42,12 +44,14 @@ _BATCH = 500
 @dataclass(slots=True)
 class Reader:
     """What one process remembers of reading one provider's record. ``settled``: what was acted on, although it is not
-    in the inbox. ``wide_at``: when the longer overlap was last read (ms)."""
+    in the inbox. ``unread``: by guid, how often it could not be read. ``wide_at``: when the longer overlap was last
+    read (ms)."""
 
     provider: str
     record: DeliveryLog
     homes: Homes
     settled: LRUCache[str, bool] = field(default_factory=lambda: LRUCache(10_000), repr=False)
+    unread: Counter[str] = field(default_factory=Counter, repr=False)
     wide_at: int = 0
 
 
@@ -100,13 +104,16 @@ async def reconcile(ctx: Context, reader: Reader) -> None:
     since = min(position.heard_until, now) - (OVERLAP_MS if wide else SHORT_OVERLAP_MS)
     record = await reader.record.since(since)
     missing = await _missing(ctx, reader, position, record.sent)
-    gone = await _take_in(ctx, reader, [one for one in missing if one.use is Use.WORK])
+    news = [one for one in missing if one.use is Use.CHECKS]
+    await _wake(ctx, reader, {one.repository_id for one in news if one.repository_id})
+    reader.settled.update({one.guid: True for one in news})
+    gone, failed = await _take_in(ctx, reader, [one for one in missing if one.use is Use.WORK])
     gaps = [one.at for one in gone] + ([] if record.whole else [since])
     if gaps:
         await _close_gap(ctx, reader, max(min(gaps), now - LOOK_BACK_MS))
-    news = [one for one in missing if one.use is Use.CHECKS]
-    await _wake(ctx, reader, {one.repository_id for one in news if one.repository_id})
-    reader.settled.update({one.guid: True for one in (*gone, *news)})
+    reader.settled.update({one.guid: True for one in gone})
+    if failed:
+        raise failed
     await ctx.stores.main.write(lambda tx: reconciled.move(tx, reader.provider, now))
     if wide:
         reader.wide_at = now
@@ -146,26 +153,27 @@ async def _known(ctx: Context, guids: Sequence[str]) -> set[str]:
     return known
 
 
-async def _take_in(ctx: Context, reader: Reader, missing: Sequence[Sent]) -> list[Sent]:
-    """Store each as if it had arrived. Returns those that the provider does not have any more; one that cannot be
-    read now keeps none of the others waiting, and is raised at the end."""
+async def _take_in(ctx: Context, reader: Reader, missing: Sequence[Sent]) -> tuple[list[Sent], ProviderError | None]:
+    """Store each as if it had arrived. Returns those that the provider does not have any more, and why others cannot
+    be read now: these keep nothing else waiting, and come last once
+    it was tried often."""
     gone: list[Sent] = []
     failed: list[ProviderError] = []
-    for one in missing:
+    for one in sorted(missing, key=lambda one: reader.unread[one.guid] >= PATIENCE):
         try:
             await _store(ctx, await reader.record.recover(one))
+            reader.unread.pop(one.guid, None)
         except (NotFound, Refused) as error:
             log.warning("a delivery cannot be read back", delivery=one.guid, delivered=one.event, why=str(error))
             gone.append(one)
         except Unavailable as error:
             failed.append(error)
+            reader.unread[one.guid] += 1
             if len(failed) >= PATIENCE:
                 break
     if missing:
         log.info("taken in what never arrived", provider=reader.provider, deliveries=len(missing), failed=len(failed))
-    if failed:
-        raise failed[0]
-    return gone
+    return gone, failed[0] if failed else None
 
 
 async def _store(ctx: Context, recovered: Recovered) -> None:

@@ -327,6 +327,30 @@ async def test_a_check_event_during_the_gate_makes_a_held_deploy_ready_at_once(w
     assert await world.rig.ready(deploy)
 
 
+async def test_what_cannot_be_read_keeps_neither_news_of_checks_nor_a_gap_waiting(world: World) -> None:
+    deploy = await world.rig.deployment("production")
+    await world.rig.hold(await world.rig.claimed())
+    world.record.send()
+    world.record.problems[1] = Unavailable("GitHub answered 502.")
+    world.record.send("status")
+    world.record.whole = False
+    with pytest.raises(Unavailable):
+        await world.read_later()
+    assert await world.rig.ready(deploy)
+    assert len(world.record.listings) == 1
+
+
+async def test_however_many_cannot_be_read_the_others_have_their_turn(world: World) -> None:
+    for number in range(1, 5):
+        world.record.send()
+        world.record.problems[number] = Unavailable("GitHub answered 502.")
+    world.record.send()
+    for _ in range(4):
+        with pytest.raises(Unavailable):
+            await world.read_later(1)
+    assert await world.taken() == ["guid-5"]
+
+
 async def test_deliveries_read_back_and_webhooks_may_race(world: World) -> None:
     """The webhook comes while its entry is being read: whoever is second finds it known."""
     sent: Sequence[Sent] = [world.record.send() for _ in range(2)]
