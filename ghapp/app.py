@@ -212,13 +212,13 @@ async def _with_kept(settings: Settings) -> Settings:
     return replace(settings, github=kept_settings(credentials, settings.setup))
 
 
-async def _keep(settings: Settings, ctx: Context, credentials: Credentials) -> None:
-    """For good, before anything is done with them. Raises OSError, StoreError."""
+async def _keep(settings: Settings, ctx: Context, credentials: Credentials) -> bool:
+    """For good, before anything is done with them; False where there are some of another set-up. Raises OSError,
+    StoreError."""
     if settings.lasting:
-        write(settings.credentials_file, credentials)
-        return
+        return write(settings.credentials_file, credentials)
     kept, now = sealed(credentials, sealer(settings.secret_keys, PURPOSE)), ctx.now()
-    await ctx.stores.main.write(lambda tx: stored.keep(tx, "github", kept, now))
+    return await ctx.stores.main.write(lambda tx: stored.keep(tx, "github", kept, now))
 
 
 def _log_code(settings: Settings, code: str) -> None:

@@ -48,8 +48,8 @@ def read(path: Path) -> Credentials | None:
     return _decoded(text, str(path))
 
 
-def write(path: Path, credentials: Credentials) -> None:
-    """Whole or not at all, and on the disk when this returns. Raises OSError."""
+def write(path: Path, credentials: Credentials) -> bool:
+    """Whole or not at all, on the disk when this returns; False where some are there, which stay. Raises OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # 0600
     try:
@@ -57,15 +57,17 @@ def write(path: Path, credentials: Credentials) -> None:
             file.write(msgspec.json.format(msgspec.json.encode(credentials)) + b"\n")
             file.flush()
             os.fsync(file.fileno())
-        Path(draft).replace(path)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
+        path.hardlink_to(draft)
+    except FileExistsError:
+        return False
+    finally:
+        Path(draft).unlink()
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)
     finally:
         os.close(folder)
+    return True
 
 
 def sealed(credentials: Credentials, seal: MultiFernet) -> bytes:

@@ -3,15 +3,16 @@
 from ghapp.store.base import Tx
 
 
-async def keep(tx: Tx, provider: str, sealed: bytes, now: int) -> None:
-    """One set for each provider; a new one takes the place of the former."""
-    await tx.run(
+async def keep(tx: Tx, provider: str, sealed: bytes, now: int) -> bool:
+    """One set for each provider; False where there is one, which stays."""
+    changed = await tx.run(
         """INSERT INTO credentials (provider, sealed, kept_at) VALUES (:provider, :sealed, :now)
-           ON CONFLICT (provider) DO UPDATE SET sealed = excluded.sealed, kept_at = excluded.kept_at""",
+           ON CONFLICT (provider) DO NOTHING""",
         provider=provider,
         sealed=sealed,
         now=now,
     )
+    return changed > 0
 
 
 async def kept(tx: Tx, provider: str) -> bytes | None:

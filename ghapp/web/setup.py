@@ -41,12 +41,12 @@ _BEGIN_AGAIN = "Begin again at /setup. An App that was made meanwhile can be del
 
 @dataclass(slots=True)
 class Setup:
-    """One per process, while the App is to be made at ``host``: ``keep`` stores its credentials for good, ``made`` is
-    set once that is done. ``one`` is held meanwhile, so that no other App takes the place of the one that is kept."""
+    """One per process, while the App is to be made at ``host``: ``keep`` stores its credentials for good unless there
+    are some, ``made`` is set once that is done. ``one`` is held meanwhile, so that no other App takes its place."""
 
     host: GitHubHost
     code: setting_up.Code
-    keep: Callable[[Context, Credentials], Awaitable[None]]
+    keep: Callable[[Context, Credentials], Awaitable[bool]]
     made: asyncio.Event = field(default_factory=asyncio.Event)
     one: asyncio.Lock = field(default_factory=asyncio.Lock)
     credentials: Credentials | None = None
@@ -158,11 +158,14 @@ async def _trade(setup: Setup, settings: Settings, ctx: Context, code: str) -> N
     if settings.inbound == "webhooks" and not credentials.webhook_secret:
         raise Problem("provider", "GitHub gave no webhook secret with the App.", hint=_BEGIN_AGAIN)
     try:
-        await setup.keep(ctx, credentials)
+        kept = await setup.keep(ctx, credentials)
     except OSError as error:
         log.exception("the GitHub App's credentials could not be kept", page=credentials.page)
         said = f"The App was made, but its credentials could not be kept ({error.strerror})."
         raise Problem("unavailable", said, hint=_BEGIN_AGAIN) from error
+    if not kept:
+        hint = f"To use that one, end Kedge and start it again; this one can be deleted at {credentials.page}."
+        raise Problem("conflict", "Another set-up has kept a GitHub App meanwhile.", hint=hint)
     log.info("GitHub App made", slug=credentials.slug, owner=credentials.owner, page=credentials.page)
     setup.credentials = credentials
     setup.made.set()

@@ -19,6 +19,7 @@ from ghapp.sandbox.children import free_port
 from ghapp.sandbox.faults import Answer as Fault
 from ghapp.sandbox.faults import Drop, Wait
 from ghapp.sandbox.server import Sandbox
+from ghapp.store.credentials import keep
 from tests.conftest import PostgresServer
 from tests.integration.browser import Browser, Page
 
@@ -300,6 +301,16 @@ async def test_a_browser_that_goes_while_github_answers_costs_nothing(house: Hou
         await house.shows("is created")
 
 
+async def test_another_set_up_that_was_faster_is_not_overwritten(house: House) -> None:
+    async with house.kedge():
+        await house.at_github()
+        house.kept.write_text("of another one")
+        page = await house.browser.send()
+        assert (page.status, "Another set-up" in page.text, "start it again" in page.text) == (409, True, True)
+    assert house.kept.read_text() == "of another one"
+    assert [path.name for path in house.kept.parent.glob("*github-app*")] == [house.kept.name]
+
+
 async def test_what_cannot_be_kept_is_said(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -336,6 +347,7 @@ async def test_where_no_disk_lasts_the_database_keeps_it_sealed(tmp_path: Path, 
                 await house.shows("Its first ping came in")
             assert not Path(house.environ["KEDGE_DATA"]).exists()
             stores = await open_stores(database)
+            assert not await stores.main.write(lambda tx: keep(tx, "github", b"of another set-up", 1))
             row = await stores.main.read(lambda tx: tx.one("SELECT sealed FROM credentials"))
             await stores.close()
             assert row
