@@ -9,11 +9,11 @@ from ghapp.core import payloads, sentences
 from ghapp.core.config import AppConfig, EnvironmentConfig
 from ghapp.core.values import Chat, Lock
 from ghapp.service import answering, holding, locking, permits
-from ghapp.service.apps import environment_of
+from ghapp.service.apps import bind, environment_of
 from ghapp.service.context import Context
 from ghapp.service.locking import Reach
 from ghapp.service.problems import Problem
-from ghapp.store import locks, places
+from ghapp.store import locks
 from ghapp.store.base import Tx
 from ghapp.store.places import Environment
 from ghapp.vcs.base import DeploymentEvent
@@ -76,7 +76,7 @@ async def carry_out(tx: Tx, ctx: Context, wanted: Wanted) -> bool:
     if repository_id is None:
         return True
     environment = await environment_of(tx, wanted.app, wanted.config)
-    await places.bind_app(tx, environment.app_id, repository_id)
+    await bind(tx, wanted.app, environment, repository_id)
     state, text = "failure", wanted.refused
     if text is None:
         state, text = await _done(tx, ctx, wanted, environment)

@@ -10,9 +10,10 @@ import pytest
 from ghapp import wire
 from ghapp.core.actors import ADMIN
 from ghapp.core.values import DESCRIPTION_LIMIT, Door, Repository
-from ghapp.service import commanding, discovering, reload, seeing
+from ghapp.service import commanding, discovering, hearing, reload, seeing
 from ghapp.service.context import Context
 from ghapp.store import own_configs as stored
+from ghapp.store import places
 from ghapp.store.base import Tx
 from ghapp.store.deploys import Deploy
 from ghapp.store.own_configs import OwnConfig
@@ -20,6 +21,7 @@ from ghapp.vcs.base import Forbidden, InstallationEvent, PushEvent, RateLimited,
 from runner import admission
 from runner.secrets import Secrets
 from tests.protocol.rig import CONFIG, SHA, Rig
+from tests.protocol.test_hearing import event
 
 OWN = Repository(21, "acme/own", "https://github.test/acme/own.git", "main", pushed_at=1)
 OTHER = Repository(22, "acme/other", "https://github.test/acme/other.git", "main", pushed_at=1)
@@ -182,6 +184,16 @@ async def test_the_operator_takes_a_name_and_not_the_repository_that_had_it(rig:
     await look(rig)
     assert names(rig.ctx)["web"] == "repository"
     assert await rig.ready(deploy)
+
+
+async def test_a_lock_that_was_asked_for_before_does_not_bind_the_operators_app(rig: Rig) -> None:
+    await push(rig, TEXT)
+    asked_for = event(repository=OWN, task="deploy:lock", payload={"app": "web"})
+    plan = await hearing.prepare(rig.ctx, "github", asked_for)
+    await rig.config(CONFIG + "web: {deploy: ./operators.sh, environments: [staging]}\n")
+    await rig.ctx.decide(plan)
+    bound = await rig.ctx.stores.main.read(lambda tx: places.repository_of_app(tx, "web"))
+    assert bound is None, "what the operator deploys is not the repository's to name"
 
 
 @pytest.mark.parametrize("text", ["shop: {deploy: x}", None])
