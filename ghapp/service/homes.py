@@ -1,5 +1,6 @@
 """Which repositories of a provider have an app, and since when they count: told by their ids alone."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -12,6 +13,8 @@ from ghapp.vcs.base import ProviderError, RateLimited, Unavailable
 
 #: A repository may be installed, renamed or made anew without anybody being told.
 KEPT_MS = 60_000
+#: Asked for at a time, so that many apps do not hold up reading.
+AT_ONCE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +48,19 @@ class Homes:
 
     async def _find(self, ctx: Context, configs: Mapping[str, AppConfig], begun_at: int) -> dict[int, Home]:
         since = await ctx.stores.main.read(reconciled.sources)
+        apps = [app for app in configs.values() if app.via == self.provider]
+        few = asyncio.Semaphore(AT_ONCE)
+
+        async def one(app: AppConfig) -> list[Repository]:
+            async with few:
+                return await self._of(ctx, app)
+
         found: dict[int, Home] = {}
-        for app in configs.values():
-            if app.via == self.provider:
-                for repository in await self._of(ctx, app):
-                    counts = since.get(app.name, begun_at)
-                    earlier = found.get(repository.id)
-                    found[repository.id] = Home(repository, min(counts, earlier.since) if earlier else counts)
+        for app, repositories in zip(apps, await asyncio.gather(*map(one, apps)), strict=True):
+            for repository in repositories:
+                counts = since.get(app.name, begun_at)
+                earlier = found.get(repository.id)
+                found[repository.id] = Home(repository, min(counts, earlier.since) if earlier else counts)
         return found
 
     async def _of(self, ctx: Context, app: AppConfig) -> list[Repository]:

@@ -1,5 +1,6 @@
 """What never arrived is read back from the provider's record: each once, oldest first, and nothing from before."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -349,6 +350,29 @@ async def test_however_many_cannot_be_read_the_others_have_their_turn(world: Wor
         with pytest.raises(Unavailable):
             await world.read_later(1)
     assert await world.taken() == ["guid-5"]
+
+
+async def test_many_apps_are_looked_for_beside_each_other(world: World) -> None:
+    """One after the other they would hold up reading for as long as all of them take, each minute."""
+    apps = "".join(CONFIG.replace("hello:", f"app{n}:").replace("acme/hello", f"acme/app{n}") for n in range(30))
+    await world.rig.config(CONFIG + apps)
+    under_way: list[str] = []
+    most = 0
+
+    async def find(name: str) -> list[Repository]:
+        nonlocal most
+        under_way.append(name)
+        most = max(most, len(under_way))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        under_way.remove(name)
+        return [REPOSITORY] if name == REPOSITORY.full_name else []
+
+    world.rig.provider.find_repository = find  # type: ignore[method-assign]
+    world.record.send()
+    await world.read_later()
+    assert await world.taken() == ["guid-1"]
+    assert 1 < most <= 10
 
 
 async def test_deliveries_read_back_and_webhooks_may_race(world: World) -> None:
