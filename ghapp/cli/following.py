@@ -3,8 +3,11 @@
 import argparse
 import queue
 import shutil
+import signal
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import IO
 
@@ -67,6 +70,26 @@ def exit_code(deploy: Deploy) -> int:
     return EXIT_FAILED
 
 
+class _CtrlC:
+    """Somebody wants to stop following."""
+
+
+@contextmanager
+def _ctrl_c(put: Callable[[object], None]) -> Iterator[None]:
+    """Ctrl-C is heard in its turn: raised amid a write to the terminal it would leave that locked. The second one is
+    raised wherever it comes."""
+
+    def first(*_: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        put(_CtrlC())
+
+    before = signal.signal(signal.SIGINT, first)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 class _Follower:
     """Puts together what both threads tell."""
 
@@ -84,9 +107,10 @@ class _Follower:
         """Until deploy and log have ended. Raises `CommandError` where it cannot be followed."""
         self._log.start()
         self._watcher.start()
-        while not self._over():
-            self._take()
-            self._teller.show(replace(self._view, trouble=" ".join(dict.fromkeys(self._troubles.values()))))
+        with _ctrl_c(self._heard.put):
+            while not self._over():
+                self._take()
+                self._teller.show(replace(self._view, trouble=" ".join(dict.fromkeys(self._troubles.values()))))
         return self._view.deploy
 
     def _over(self) -> bool:
@@ -126,3 +150,5 @@ class _Follower:
                 self._troubles[of] = message
             case Broken(error):
                 raise error
+            case _CtrlC():
+                raise KeyboardInterrupt

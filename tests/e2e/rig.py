@@ -180,6 +180,8 @@ async def world_in(folder: Path, database_url: str, **settings: str) -> AsyncIte
     url = f"http://127.0.0.1:{free_port()}"
     async with Sandbox(folder / "github", enterprise=True) as github, aiohttp.ClientSession() as session:
         github.add_repository(REPOSITORY, private=True)
+        # Before the App is installed: nothing is told of it, however soon the app begins to listen.
+        github.commit(REPOSITORY, "main", {"deploy.sh": 'echo "deploying $2 to $1"\n'})
         github.set_permission(REPOSITORY, "ana", "write")
         callback = f"{url}/auth/github/callback"
         keys = github.add_app(owner="acme", webhook_url=f"{url}/webhooks/github", callback_urls=[callback])
@@ -211,7 +213,6 @@ async def world_in(folder: Path, database_url: str, **settings: str) -> AsyncIte
             runner_settings=runner_settings,
         )
         world.config(CONFIG)
-        world.script('echo "deploying $2 to $1"\n')
         try:
             yield world
         finally:
