@@ -141,6 +141,8 @@ class _Comment:
         try:
             return await chatting.carry_out(once, actor, command, place)
         except Problem as problem:
+            if isinstance(problem.__cause__, ProviderError):  # its kind tells whether and when to try again
+                raise problem.__cause__ from None
             raise ProviderError(problem.message) from problem
         finally:
             ORIGIN.reset(token)

@@ -7,7 +7,7 @@ succession is one edit.
 import msgspec
 
 from ghapp.notify import pull_request as notes
-from ghapp.service import told
+from ghapp.service import acting, told
 from ghapp.service.attempts import Attempt, Fate, judge, retry_ms
 from ghapp.service.context import Context
 from ghapp.service.telling import EDIT_EVERY_MS, Reaction, Reply
@@ -97,7 +97,9 @@ async def _once(conversation: Conversation, notice: Notice, number: int, marker:
 
 
 async def _settle(tx: Tx, ctx: Context, notice: Notice, attempt: Attempt, written: tuple[int, int] | None) -> None:
-    """Save what came of it. What changed meanwhile is written next."""
+    """Save what came of it. What changed meanwhile is written next; who changes a deploy holds its environment."""
+    if notice.deploy_id is not None:
+        await acting.held(tx, notice.deploy_id)
     current = await outbox.get(tx, notice.id)
     if written and notice.deploy_id is not None:
         await comments.shown(tx, notice.deploy_id, *written, ctx.now())
