@@ -14,9 +14,9 @@ from ghapp.core.automatic import Verdict
 from ghapp.core.checks import Check, evaluate
 from ghapp.core.limits import take
 from ghapp.core.values import Repository, State
-from ghapp.service import acting, asking, lines
+from ghapp.service import acting, asking, lines, workers
 from ghapp.service.ancestry import on_branch
-from ghapp.service.context import Context, Signals
+from ghapp.service.context import Context
 from ghapp.service.leases import STALE_RETRY_MS, policy_of
 from ghapp.store import automatic as stored
 from ghapp.store import checks, deploys, places, releases
@@ -29,24 +29,11 @@ log = structlog.get_logger(__name__)
 BATCH = 20
 #: Provider clients speak to one host; a few at a time keeps within its secondary limits.
 AT_ONCE = 4
-LONGEST_WAIT_S = 5.0
 
 
 async def judge_forever(ctx: Context) -> None:
-    """Until cancelled. A failure is told and tried again."""
-    while True:
-        woken = ctx.signals.watch("judging")
-        try:
-            judged = await judge_due(ctx)
-            now = ctx.now()
-            next_at = await ctx.stores.main.read(lambda tx, now=now: stored.next_at(tx, now))  # type: ignore[misc]
-        except Exception:
-            log.exception("judging failed")
-            judged, next_at, now = 0, None, ctx.now()
-        if judged:
-            continue
-        wait_s = LONGEST_WAIT_S if next_at is None else min(LONGEST_WAIT_S, (next_at - now) / 1000)
-        await Signals.wait(woken, wait_s)
+    """Until cancelled."""
+    await workers.forever(ctx, "judging", judge_due, stored.next_at)
 
 
 async def judge_due(ctx: Context) -> int:

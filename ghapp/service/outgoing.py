@@ -7,9 +7,9 @@ from structlog.contextvars import bind_contextvars
 
 from ghapp.core import sentences
 from ghapp.core.values import STATUS_OF, State
-from ghapp.service import asking, commit_statuses, registering, speaking, statuses, telling
+from ghapp.service import asking, commit_statuses, registering, speaking, statuses, telling, workers
 from ghapp.service.attempts import Attempt, Fate, judge, retry_ms
-from ghapp.service.context import Context, Signals
+from ghapp.service.context import Context
 from ghapp.service.naming import name_of
 from ghapp.store import deploys, events, outbox, places
 from ghapp.store.base import Tx
@@ -23,7 +23,6 @@ log = structlog.get_logger(__name__)
 BATCH = 20
 #: Provider clients speak to one host; a few at a time keeps within its secondary limits.
 AT_ONCE = 4
-LONGEST_WAIT_S = 5.0
 
 
 async def deliver_due(ctx: Context) -> int:
@@ -43,20 +42,8 @@ async def deliver_due(ctx: Context) -> int:
 
 
 async def deliver_forever(ctx: Context) -> None:
-    """Until cancelled. A failure of the outbox itself is told and tried again."""
-    while True:
-        woken = ctx.signals.watch("outbox")
-        try:
-            tried = await deliver_due(ctx)
-            now = ctx.now()
-            next_at = await ctx.stores.main.read(lambda tx, now=now: outbox.next_at(tx, now))  # type: ignore[misc]
-        except Exception:
-            log.exception("outbox failed")
-            tried, next_at, now = 0, None, ctx.now()
-        if tried:  # what came of it may be due at once
-            continue
-        wait_s = LONGEST_WAIT_S if next_at is None else min(LONGEST_WAIT_S, (next_at - now) / 1000)
-        await Signals.wait(woken, wait_s)
+    """Until cancelled."""
+    await workers.forever(ctx, "outbox", deliver_due, outbox.next_at)
 
 
 async def _deliver(ctx: Context, notice: Notice) -> None:

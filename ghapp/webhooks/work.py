@@ -9,8 +9,8 @@ import structlog
 from structlog.contextvars import bound_contextvars
 
 from ghapp.core.values import Repository
-from ghapp.service import accounts, discovering, hearing
-from ghapp.service.context import Context, Signals
+from ghapp.service import accounts, discovering, hearing, workers
+from ghapp.service.context import Context
 from ghapp.store import inbox
 from ghapp.store.base import Tx
 from ghapp.store.events import ORIGIN, Origin
@@ -21,7 +21,6 @@ log = structlog.get_logger(__name__)
 
 PROVIDER = "github"
 BATCH = 100
-LONGEST_WAIT_S = 5.0
 FIRST_RETRY_MS = 1_000
 LONGEST_RETRY_MS = 600_000
 #: Tracebacks are kept for people, not for archives.
@@ -50,19 +49,7 @@ EVENTS = frozenset(
 
 async def work_forever(ctx: Context, parse: Parse) -> None:
     """Until cancelled."""
-    while True:
-        woken = ctx.signals.watch("inbox")
-        try:
-            worked = await work_due(ctx, parse)
-            now = ctx.now()
-            next_at = await ctx.stores.main.read(lambda tx, now=now: inbox.next_at(tx, now))  # type: ignore[misc]
-        except Exception:
-            log.exception("inbox failed")
-            worked, next_at, now = 0, None, ctx.now()
-        if worked:
-            continue
-        wait_s = LONGEST_WAIT_S if next_at is None else min(LONGEST_WAIT_S, (next_at - now) / 1000)
-        await Signals.wait(woken, wait_s)
+    await workers.forever(ctx, "inbox", lambda ctx: work_due(ctx, parse), inbox.next_at)
 
 
 async def work_due(ctx: Context, parse: Parse) -> int:
