@@ -135,7 +135,7 @@ async def _deploy(ctx: Context, actor: Actor, app_name: str, command: chat.Deplo
     environment = requesting.environment_in(app, command.environment)
     force = frozenset({"checks"}) if command.force else frozenset()
     wish = requesting.Wish(environment=environment.name, force=force, wait=True, key=place.key, door=place.door)
-    if known := await requesting.known(ctx, actor, app, wish):
+    if known := await ctx.stores.main.read(lambda tx: requesting.known(tx, actor, app, wish)):
         return known
     await permits.require(ctx, actor, "deploy", app, environment)
     pinned = await place.pin(command, environment)

@@ -124,9 +124,9 @@ async def request_in(
     return await _record(ctx, actor, app, repository, asked, wish, reach, guard)
 
 
-async def known(ctx: Context, actor: Actor, app: AppConfig, wish: Wish) -> Deploy | None:
+async def known(tx: Tx, actor: Actor, app: AppConfig, wish: Wish) -> Deploy | None:
     """The deploy of the app that this actor asked for with the same Idempotency-Key."""
-    return await ctx.stores.main.read(lambda tx: deploys.by_request(tx, _identity(actor, app, wish)))
+    return await deploys.by_request(tx, _identity(actor, app, wish))
 
 
 def _identity(actor: Actor, app: AppConfig, wish: Wish) -> str:

@@ -53,9 +53,14 @@ async def roll_back(ctx: Context, actor: Actor, app_name: str, wish: Wish) -> De
         door=wish.door,
         was_live=True,
     )
-    if known := await requesting.known(ctx, actor, app, asked):
-        return known
-    target = await ctx.stores.main.read(lambda tx: _target(tx, app, environment, wish.to))
+
+    async def look(tx: Tx) -> Deploy | Release:
+        """At one moment: asked again while the first asking is under way, it is not in its own way."""
+        return await requesting.known(tx, actor, app, asked) or await _target(tx, app, environment, wish.to)
+
+    target = await ctx.stores.main.read(look)
+    if isinstance(target, Deploy):
+        return target
 
     async def unchanged(tx: Tx) -> None:
         if (await _target(tx, app, environment, wish.to)).sha != target.sha:

@@ -136,6 +136,11 @@ class Running:
             return await self.process.wait()
 
 
+def _hears_ctrl_c() -> None:
+    """As in a shell, whatever started the tests: what runs in the background ignores it, and hands that on."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @asynccontextmanager
 async def on_terminal(url: str, *words: str, **variables: str) -> AsyncIterator[Running]:
     """Run it on a pseudo-terminal of 100 × 30."""
@@ -144,7 +149,12 @@ async def on_terminal(url: str, *words: str, **variables: str) -> AsyncIterator[
     kept = environment(url, TERM="xterm-256color", **variables)
     del kept["COLUMNS"]
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "ghapp", *words), stdin=its, stdout=its, stderr=its, env=kept
+        *(sys.executable, "-m", "ghapp", *words),
+        stdin=its,
+        stdout=its,
+        stderr=its,
+        env=kept,
+        preexec_fn=_hears_ctrl_c,
     )
     os.close(its)
     running = Running(process)

@@ -76,6 +76,14 @@ class World:
         self.pass_s(11)
         await self.quiet()
 
+    async def shows(self, said: "Said", text: str) -> None:
+        """Let time pass until the answer says it: an edit whose request failed is tried again later."""
+        for _ in range(10):
+            await self.later()
+            if text in said.answer:
+                return
+        raise AssertionError(f"{text!r} is not in the answer: {said.answer}")
+
     async def say(self, text: str, *, by: str = "ana", number: int = 1, after_s: float = 5) -> "Said":
         """Write a comment; what came of it."""
         self.pass_s(after_s)

@@ -7,6 +7,7 @@ import pytest
 
 from ghapp import wire
 from ghapp.store import deploys
+from ghapp.store.base import Tx
 from ghapp.store.stores import Stores
 from tests.integration.kedge_world import World
 from tests.integration.token_calls import RUNNER, call, claim, make, pushing
@@ -71,7 +72,12 @@ async def test_what_a_repository_defines_is_taken_by_who_names_the_repository_on
     kedge: World, stores: Stores
 ) -> None:
     deploy = await kedge.ask()
-    await stores.main.write(lambda tx: deploys.save(tx, deploy.id, defined_in="repository"))
+
+    async def defined_by_the_repository(tx: Tx) -> None:
+        await deploys.save(tx, deploy.id, defined_in="repository")
+        await tx.run("UPDATE apps SET defined_by = :id WHERE name = 'shop'", id=deploy.repository_id)
+
+    await stores.main.write(defined_by_the_repository)
     for wish in ({}, {"apps": ["shop"]}):
         assert (await claim(kedge, RUNNER, **wish)).status == 204
     narrowed = await make(kedge, "runner", apps=["shop"])

@@ -24,12 +24,10 @@ async def test_a_deploy_is_told_of_by_one_comment_that_follows_it(kedge: World) 
     assert deploy.deployment_id
     assert said.reactions == ["eyes"]
     assert f"`{kedge.head[:7]}` (`feature`) to **staging**, asked for by ana" in said.answer
-    await kedge.later()
-    assert "No runner has been seen yet" in said.answer
+    await kedge.shows(said, "No runner has been seen yet")
     assert "`/cancel 1`" in said.answer
     running = await kedge.start()
-    await kedge.later()
-    assert "Running on r1." in said.answer
+    await kedge.shows(said, "Running on r1.")
     await kedge.finish(running)
     assert "Succeeded after" in said.answer
     assert "[Log](<http://kedge.example/hello/deploys/1>)" in said.answer

@@ -44,7 +44,7 @@ async def test_silence(bench: Bench) -> None:
 
 
 async def test_a_supervisor_told_to_end_takes_the_command_along(bench: Bench) -> None:
-    entry = await bench.start_ready("touch ready; sleep 600")
+    entry = await bench.start_ready("touch ready; exec sleep 600")
     os.kill(supervisor_of(entry), signal.SIGTERM)
     result = await ended(entry)
     assert (result.ended_by, result.signal) == ("error", signal.SIGTERM)
