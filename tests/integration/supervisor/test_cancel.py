@@ -49,14 +49,14 @@ async def test_a_stopped_command_hears_the_cancel(bench: Bench) -> None:
 
 
 async def test_a_cancel_is_noticed_when_its_signal_is_lost(bench: Bench) -> None:
-    entry = await bench.start_ready("touch ready; sleep 600")
+    entry = await bench.start_ready("touch ready; exec sleep 600")
     entry.request_cancel()
     assert (await ended(entry)).ended_by == "cancel"
 
 
 async def test_a_cancel_wakes_the_supervisor(bench: Bench, patched: Callable[[str], None]) -> None:
     patched("runner.watch.TICK_S = 3600.0")
-    entry = await bench.start_ready("touch ready; sleep 600")
+    entry = await bench.start_ready("touch ready; exec sleep 600")
     await until(lambda: asleep(entry), "the supervisor sleeps")
     processes.cancel(entry)
     assert (await ended(entry)).ended_by == "cancel"

@@ -73,7 +73,7 @@ async def test_a_second_supervisor_changes_nothing(bench: Bench) -> None:
 
 
 async def test_a_living_supervisor_gets_no_second(bench: Bench) -> None:
-    entry = await bench.start_ready("touch ready; sleep 600")
+    entry = await bench.start_ready("touch ready; exec sleep 600")
     with pytest.raises(LaunchFailed, match="has a supervisor already"):
         await processes.launch(entry)
     assert processes.alive(entry)
@@ -180,9 +180,9 @@ async def test_a_runner_that_adopts_orphans_is_not_deceived(bench: Bench) -> Non
 
 
 async def test_a_sweep_spares_other_deploys(bench: Bench) -> None:
-    one = await bench.start_ready("touch ready; sleep 600")
+    one = await bench.start_ready("touch ready; exec sleep 600")
     (bench.folder / "ready").unlink()
-    other = await bench.start_ready("touch ready; sleep 600")
+    other = await bench.start_ready("touch ready; exec sleep 600")
     os.kill(supervisor_of(one), signal.SIGKILL)
     assert await processes.sweep(deploy_id_of(one), one.read_started()) == ()
     assert processes.alive(other)
