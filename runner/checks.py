@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from ghapp import wire
 from ghapp.core import gate
 from ghapp.core.checks import Check, CheckState, Policy, evaluate
+from ghapp.core.remote import RemoteError, Unauthorized, Unavailable
 from ghapp.core.values import Blocker
-from ghapp.vcs.base import ProviderError, RepositoryClient, Unauthorized, Unavailable
+from ghapp.vcs.base import RepositoryClient
 from runner import journal
 
 FRESH_S = 10.0
@@ -53,7 +54,7 @@ async def ask(job: wire.Job, provider: RepositoryClient, retry_s: float) -> Gate
         return Gated(gate.decide(facts), (), at_ns)
     try:
         fetched = tuple(await _fetch(job, provider, retry_s))
-    except ProviderError as error:
+    except RemoteError as error:
         closed = gate.Facts(user=job.user, automatic=facts.automatic, checks_problem=error.message)
         return Gated(gate.decide(closed), (), at_ns, unknown=True)
     policy = Policy(

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import structlog
 
 from ghapp import wire
+from ghapp.core.remote import RateLimited, RemoteError, Unauthorized, Unavailable
 from ghapp.core.values import DeploymentStatus
-from ghapp.vcs.base import ProviderError, RateLimited, RepositoryClient, Unauthorized, Unavailable
+from ghapp.vcs.base import RepositoryClient
 from runner import journal
 
 log = structlog.get_logger()
@@ -67,7 +68,7 @@ async def write(grant: Grant, provider: RepositoryClient, retry_s: float) -> boo
             reason, pause_s = error.message, error.retry_after_s
         except Unauthorized as error:  # a new token may come with a beat
             reason = error.message
-        except ProviderError as error:
+        except RemoteError as error:
             log.warning("status refused", deployment=grant.deployment_id, reason=error.message)
             return False
         log.warning("status not written yet", deployment=grant.deployment_id, reason=reason)

@@ -7,8 +7,9 @@ from functools import cached_property
 import aiohttp
 
 from ghapp import wire
+from ghapp.core.remote import Unavailable
 from ghapp.vcs import registry
-from ghapp.vcs.base import RepositoryClient, Unavailable
+from ghapp.vcs.base import RepositoryClient
 from runner.backoff import Pace
 from runner.client import AppClient
 from runner.environment import REPO_TOKEN

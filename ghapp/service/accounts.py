@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from ghapp.core import sentences
 from ghapp.core.values import Repository
 from ghapp.service.context import Context
-from ghapp.vcs.base import Event, InstallationEvent
+from ghapp.vcs.events import Event, InstallationEvent
 
 
 async def counted(ctx: Context, provider: str) -> Sequence[str]:
     """The accounts; none where everything counts: an App that belongs to no account (but to an enterprise) can be
-    installed within that alone. Raises ProviderError where the owner is not known and cannot be asked for.
+    installed within that alone. Raises RemoteError where the owner is not known and cannot be asked for.
     """
     if ctx.accounts:
         return ctx.accounts
@@ -28,7 +28,7 @@ def of(repository: Repository) -> str:
 async def named(ctx: Context, provider: str, name: str) -> list[Repository]:
     """The installed repositories that a config can mean by ``name``. Without an account it means none of an account
     that does not count: whoever installs the App on a repository of that name would be taken for the app's own.
-    Raises ProviderError."""
+    Raises RemoteError."""
     found = await ctx.providers[provider].find_repository(name)
     if "/" in name or not found:
         return found
@@ -41,7 +41,7 @@ def counts(account: str, accounts: Sequence[str]) -> bool:
 
 
 async def foreign(ctx: Context, provider: str, event: Event) -> str | None:
-    """Why an event of another account does not count; None where it does. Raises ProviderError as `counted` does: then
+    """Why an event of another account does not count; None where it does. Raises RemoteError as `counted` does: then
     nobody can tell yet."""
     accounts = await counted(ctx, provider)
     account = event.account if isinstance(event, InstallationEvent) else of(event.repository)

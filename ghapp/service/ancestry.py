@@ -2,8 +2,9 @@
 
 from cachetools import LRUCache
 
+from ghapp.core.remote import NotFound
 from ghapp.core.values import Repository
-from ghapp.vcs.base import NotFound, RepositoryClient
+from ghapp.vcs.base import RepositoryClient
 
 #: Pairs of commits; a few hundred bytes each.
 REMEMBERED = 16_384
@@ -18,7 +19,7 @@ class Ancestry:
     async def contains(
         self, provider: str, client: RepositoryClient, repository: Repository, sha: str, commit: str
     ) -> bool:
-        """Does ``sha`` contain ``commit``? Raises ProviderError, NotFound where the provider has one of them not."""
+        """Does ``sha`` contain ``commit``? Raises RemoteError, NotFound where the provider has one of them not."""
         if sha == commit:
             return True
         key = (provider, repository.id, sha, commit)
@@ -35,7 +36,7 @@ class Ancestry:
 
 
 async def on_branch(client: RepositoryClient, sha: str, branch: str) -> bool:
-    """Is the commit on the branch now? Raises ProviderError, also where nothing of the repository can be seen: that
+    """Is the commit on the branch now? Raises RemoteError, also where nothing of the repository can be seen: that
     looks as if the branch was gone."""
     if await client.reachable(sha, (branch,)):
         return True

@@ -5,7 +5,7 @@ from ghapp.core.values import DeploymentStatus
 from ghapp.service.context import Context
 from ghapp.store import outbox, places
 from ghapp.store.base import Tx
-from ghapp.vcs.base import DeploymentEvent
+from ghapp.vcs.events import DeploymentEvent
 
 
 async def unanswered(tx: Tx, provider: str, event: DeploymentEvent) -> int | None:

@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass
 from enum import Enum
 
-from ghapp.vcs.base import Forbidden, NotFound, ProviderError, RateLimited, Refused, Unavailable
+from ghapp.core.remote import Forbidden, NotFound, RateLimited, Refused, RemoteError, Unavailable
 
 FIRST_RETRY_MS = 1_000
 LONGEST_RETRY_MS = 300_000
@@ -31,7 +31,7 @@ class Attempt:
     gone: bool = False
 
 
-def judge(error: ProviderError) -> Attempt:
+def judge(error: RemoteError) -> Attempt:
     """What a failed call means for its notice."""
     match error:
         case RateLimited():

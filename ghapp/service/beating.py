@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 from ghapp.core import states
+from ghapp.core.remote import RemoteError
 from ghapp.service import leases
 from ghapp.service.context import Context, Signals, lease_hash
 from ghapp.store import deploys, places
 from ghapp.store.base import Tx
 from ghapp.store.deploys import Deploy
-from ghapp.vcs.base import ProviderError, RepoToken
+from ghapp.vcs.base import RepoToken
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,5 +61,5 @@ async def _token(ctx: Context, deploy: Deploy) -> RepoToken | None:
     provider, repository = await ctx.stores.main.read(lambda tx: places.repository(tx, deploy.repository_id))
     try:
         return await ctx.providers[provider].repo_token(repository)
-    except ProviderError:
+    except RemoteError:
         return None

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from ghapp.core import sentences, states
 from ghapp.core.actors import ANYTHING, Grant
 from ghapp.core.checks import Check
+from ghapp.core.remote import RemoteError
 from ghapp.core.values import STATUS_OF, Blocker, BlockerKind, Repository, State
 from ghapp.service import lines, measuring, statuses
 from ghapp.service.context import Context, Signals, lease_hash
@@ -14,7 +15,7 @@ from ghapp.store import checks, deploys, events, places, waiting
 from ghapp.store.base import Conflict, Tx
 from ghapp.store.deploys import Deploy
 from ghapp.store.waiting import Head
-from ghapp.vcs.base import ProviderError, RepoToken
+from ghapp.vcs.base import RepoToken
 
 #: A claim that no call confirms within this time is void; afterwards a lease lasts `LEASE_MS` from the last call.
 CONFIRM_MS = 5_000
@@ -179,7 +180,7 @@ async def _token(ctx: Context, deploy: Head) -> RepoToken | None:
     provider, repository = await ctx.stores.main.read(lambda tx: places.repository(tx, deploy.repository_id))
     try:
         token = await ctx.providers[provider].repo_token(repository)
-    except ProviderError as error:
+    except RemoteError as error:
         blocker = Blocker(BlockerKind.PROVIDER, sentences.no_access(error.message))
     else:
         if not token.missing:
@@ -205,7 +206,7 @@ async def _job(ctx: Context, deploy: Deploy, wish: Wish) -> Claimed:
     provider, repository, newest = await ctx.stores.main.read(facts)
     try:
         token = await ctx.providers[provider].repo_token(repository)
-    except ProviderError as error:
+    except RemoteError as error:
         raise Problem("unavailable", error.message) from error
     ctx.handed_out[deploy.id] = token.expires_at
     lease = ctx.lease(deploy.id, deploy.claims, wish.claim_id, wish.token)

@@ -10,6 +10,8 @@ from ghapp.core import answers, chat, commented, heads
 from ghapp.core.actors import PERSON_SCOPES, Actor
 from ghapp.core.answers import Answer, said
 from ghapp.core.config import AppConfig, EnvironmentConfig
+from ghapp.core.remote import Forbidden, NotFound, RemoteError
+from ghapp.core.remote import Refused as NotTaken
 from ghapp.core.values import Door
 from ghapp.notify import pull_request as notes
 from ghapp.service import chatting, telling
@@ -20,9 +22,8 @@ from ghapp.store import comments, places
 from ghapp.store.base import Tx, Work
 from ghapp.store.deploys import Deploy
 from ghapp.store.events import ORIGIN, Origin
-from ghapp.vcs.base import Forbidden, NotFound, ProviderError
-from ghapp.vcs.base import Refused as NotTaken
-from ghapp.vcs.conversation import CommentEvent, Conversation, Conversing, HeadEvent
+from ghapp.vcs.conversation import Conversation, Conversing
+from ghapp.vcs.events import CommentEvent, HeadEvent
 
 #: A comment that was written longer ago, and does not say exactly what is to be done, is not acted on.
 TOO_OLD_MS = 10 * 60_000
@@ -44,7 +45,7 @@ def asks(event: CommentEvent) -> bool:
 
 
 async def prepare(ctx: Context, provider: str, event: CommentEvent, apps: list[AppConfig]) -> Work[bool]:
-    """Carry out what a comment asks of the apps; what is returned saves the answer. Raises ProviderError (try
+    """Carry out what a comment asks of the apps; what is returned saves the answer. Raises RemoteError (try
     later)."""
     able = ctx.providers[provider]
     if not isinstance(able, Conversing):
@@ -141,9 +142,9 @@ class _Comment:
         try:
             return await chatting.carry_out(once, actor, command, place)
         except Problem as problem:
-            if isinstance(problem.__cause__, ProviderError):  # its kind tells whether and when to try again
+            if isinstance(problem.__cause__, RemoteError):  # its kind tells whether and when to try again
                 raise problem.__cause__ from None
-            raise ProviderError(problem.message) from problem
+            raise RemoteError(problem.message) from problem
         finally:
             ORIGIN.reset(token)
 

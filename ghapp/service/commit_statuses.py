@@ -3,13 +3,14 @@
 import structlog
 
 from ghapp.core import own_config
+from ghapp.core.remote import RemoteError
 from ghapp.core.values import Repository
 from ghapp.service.attempts import Fate, judge, retry_ms
 from ghapp.service.context import Context
 from ghapp.store import outbox, own_configs
 from ghapp.store.base import Tx
 from ghapp.store.outbox import Notice
-from ghapp.vcs.base import AppClient, ProviderError
+from ghapp.vcs.base import AppClient
 from ghapp.vcs.files import FileReading
 
 log = structlog.get_logger(__name__)
@@ -21,7 +22,7 @@ async def deliver(ctx: Context, client: AppClient, repository: Repository, notic
     try:
         if isinstance(client, FileReading):
             await client.files(repository).create_commit_status(notice.commit_status)
-    except ProviderError as error:
+    except RemoteError as error:
         attempt = judge(error)
         if attempt.fate is not Fate.REFUSED:
             wait_ms = attempt.wait_ms if attempt.wait_ms is not None else retry_ms(notice.attempts)

@@ -10,6 +10,7 @@ import structlog
 
 from ghapp.core import own_config
 from ghapp.core.config import Problem
+from ghapp.core.remote import NotFound, RateLimited, Refused, RemoteError
 from ghapp.core.values import Repository
 from ghapp.service import accounts, own_configs
 from ghapp.service.attempts import retry_ms
@@ -17,7 +18,8 @@ from ghapp.service.context import Context, Signals
 from ghapp.store import own_configs as stored
 from ghapp.store.base import Tx
 from ghapp.store.own_configs import OwnConfig
-from ghapp.vcs.base import NotFound, ProviderError, PushEvent, RateLimited, Refused, spares
+from ghapp.vcs.base import spares
+from ghapp.vcs.events import PushEvent
 from ghapp.vcs.files import FileReading
 
 log = structlog.get_logger(__name__)
@@ -57,7 +59,7 @@ async def heard(tx: Tx, ctx: Context, provider: str, event: PushEvent) -> bool:
 
 
 async def discover(ctx: Context) -> None:
-    """List what Kedge may use: look at what is new or was pushed to, withdraw what is gone. Raises ProviderError
+    """List what Kedge may use: look at what is new or was pushed to, withdraw what is gone. Raises RemoteError
     where not all could be listed; then nothing is taken for gone."""
     for provider, client in ctx.providers.items():
         if not isinstance(client, FileReading):
@@ -113,7 +115,7 @@ async def _look(ctx: Context, one: OwnConfig) -> None:
 def _trouble(ctx: Context, one: OwnConfig, error: Exception) -> tuple[str, int]:
     """What is told of a look that failed, and in how many ms it is tried again."""
     wait_ms = retry_ms(one.attempts)
-    if not isinstance(error, ProviderError):
+    if not isinstance(error, RemoteError):
         log.error("own config not judged", repository=one.repository.full_name, exc_info=error)
         return own_config.failed(), wait_ms
     if isinstance(error, RateLimited):
@@ -135,7 +137,7 @@ def _spared(ctx: Context, provider: str) -> int:
 
 
 async def _read(ctx: Context, one: OwnConfig) -> None:
-    """Read the newest and judge it, if it is another one than before. Raises ProviderError."""
+    """Read the newest and judge it, if it is another one than before. Raises RemoteError."""
     client = ctx.providers[one.provider]
     if not isinstance(client, FileReading):
         return
@@ -190,7 +192,7 @@ async def _listed(ctx: Context) -> int | None:
         await discover(ctx)
     except RateLimited as error:
         return int(error.retry_after_s * 1000)
-    except ProviderError as error:
+    except RemoteError as error:
         log.warning("repositories not listed", why=error.message)
         return AGAIN_MS
     except Exception:

@@ -31,15 +31,24 @@ from ghapp.service.locking import Reach
 from ghapp.service.problems import Problem
 from ghapp.store import checks, deploys, locks, places
 from ghapp.store.base import Tx
-from ghapp.vcs.base import CheckEvent, DeploymentEvent, Event, InactiveEvent, InstallationEvent, PushEvent, Registered
-from ghapp.vcs.conversation import CommentEvent, HeadEvent
+from ghapp.vcs.base import Registered
+from ghapp.vcs.events import (
+    CheckEvent,
+    CommentEvent,
+    DeploymentEvent,
+    Event,
+    HeadEvent,
+    InactiveEvent,
+    InstallationEvent,
+    PushEvent,
+)
 
 #: Carried out in the delivery's own transaction; True if the event was work, False if it is history.
 Plan = Callable[[Tx], Awaitable[bool]]
 
 
 async def prepare(ctx: Context, provider: str, event: Event) -> Plan:
-    """What is to be done about an event. Raises ProviderError where the provider could not be asked (try later)."""
+    """What is to be done about an event. Raises RemoteError where the provider could not be asked (try later)."""
     if isinstance(event, DeploymentEvent):
         return await _deployment(ctx, provider, event)
     if isinstance(event, InactiveEvent):

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ghapp.core.config import AppConfig
+from ghapp.core.remote import RateLimited, RemoteError, Unavailable
 from ghapp.core.values import Repository
 from ghapp.service import accounts
 from ghapp.service.context import Context
 from ghapp.store import places, reconciled
-from ghapp.vcs.base import ProviderError, RateLimited, Unavailable
 
 #: A repository may be installed, renamed or made anew without anybody being told.
 KEPT_MS = 60_000
@@ -37,7 +37,7 @@ class Homes:
 
     async def look(self, ctx: Context, seen: set[int], begun_at: int) -> dict[int, Home]:
         """`known`, asked anew where the config has changed, a repository was seen that nobody knows, or time has
-        passed. Raises ProviderError where it cannot be asked now."""
+        passed. Raises RemoteError where it cannot be asked now."""
         fresh = ctx.apps.configs is self._configs and ctx.now() < self._asked_at + KEPT_MS
         if not fresh or not seen <= self.known.keys() | self._strangers:
             asked_at, configs = ctx.now(), ctx.apps.configs
@@ -70,6 +70,6 @@ class Homes:
             named = await accounts.named(ctx, self.provider, app.repository or app.name)
         except (RateLimited, Unavailable):
             raise
-        except ProviderError:  # it may not be used now, so nothing comes from there
+        except RemoteError:  # it may not be used now, so nothing comes from there
             named = []
         return ([bound] if bound else []) + (named if len(named) == 1 else [])

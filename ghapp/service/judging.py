@@ -13,6 +13,7 @@ from ghapp.core import automatic
 from ghapp.core.automatic import Verdict
 from ghapp.core.checks import Check, evaluate
 from ghapp.core.limits import take
+from ghapp.core.remote import RateLimited, RemoteError
 from ghapp.core.values import Repository, State
 from ghapp.service import acting, asking, lines, workers
 from ghapp.service.ancestry import on_branch
@@ -22,7 +23,6 @@ from ghapp.store import automatic as stored
 from ghapp.store import checks, deploys, places, releases
 from ghapp.store.base import Tx
 from ghapp.store.deploys import Deploy
-from ghapp.vcs.base import ProviderError, RateLimited
 
 log = structlog.get_logger(__name__)
 
@@ -113,14 +113,14 @@ async def _judge(ctx: Context, deploy_id: int) -> None:
     if around:
         try:
             await _ask(ctx, around, told)
-        except ProviderError as error:
+        except RemoteError as error:
             told.problem = error.message
             told.wait_ms = int(error.retry_after_s * 1000) if isinstance(error, RateLimited) else 0
     await ctx.decide(lambda tx: _decide(tx, ctx, deploy_id, told))
 
 
 async def _ask(ctx: Context, around: _Around, told: _Told) -> None:
-    """As much as is needed to decide. Raises ProviderError; what was told until then counts. Who wants to be left alone
+    """As much as is needed to decide. Raises RemoteError; what was told until then counts. Who wants to be left alone
     is asked for nobody until then."""
     provider, repository = await ctx.stores.main.read(lambda tx: places.repository(tx, around.deploy.repository_id))
     account = (provider, repository.full_name.partition("/")[0])

@@ -16,7 +16,7 @@ from ghapp.service.problems import Problem
 from ghapp.store import locks
 from ghapp.store.base import Tx
 from ghapp.store.places import Environment
-from ghapp.vcs.base import DeploymentEvent
+from ghapp.vcs.events import DeploymentEvent
 
 LOCK, UNLOCK = "deploy:lock", "deploy:unlock"
 TASKS = frozenset({LOCK, UNLOCK})
@@ -44,7 +44,7 @@ async def prepare(
     config: EnvironmentConfig,
     chat: Chat | None,
 ) -> Wanted:
-    """Ask who may. Raises ProviderError."""
+    """Ask who may. Raises RemoteError."""
     refused = None
     if not await permits.passes_allow(ctx, provider, event.repository, event.creator, config):
         refused = sentences.not_allowed(event.creator, config.name, config.allow.users, config.allow.teams)

@@ -6,6 +6,7 @@ import structlog
 from structlog.contextvars import bind_contextvars
 
 from ghapp.core import sentences
+from ghapp.core.remote import RemoteError
 from ghapp.core.values import STATUS_OF, State
 from ghapp.service import asking, commit_statuses, registering, speaking, statuses, telling, workers
 from ghapp.service.attempts import Attempt, Fate, judge, retry_ms
@@ -15,7 +16,7 @@ from ghapp.store import deploys, events, outbox, places
 from ghapp.store.base import Tx
 from ghapp.store.deploys import Deploy
 from ghapp.store.outbox import Notice
-from ghapp.vcs.base import ProviderError, RepositoryClient
+from ghapp.vcs.base import RepositoryClient
 from ghapp.vcs.conversation import Conversing
 
 log = structlog.get_logger(__name__)
@@ -125,7 +126,7 @@ async def _send(client: RepositoryClient, notice: Notice, *, look_first: bool) -
             if newest and (newest.state, newest.description) == (notice.status.state, notice.status.description):
                 return Attempt(Fate.SHOWN)
         await client.create_status(notice.deployment_id, notice.status)
-    except ProviderError as error:
+    except RemoteError as error:
         return judge(error)
     return Attempt(Fate.SHOWN)
 
@@ -162,7 +163,7 @@ async def _verify(ctx: Context, client: RepositoryClient, notice: Notice) -> Non
     """A minute after a terminal state: does the provider still show it? A person may have made it inactive."""
     try:
         newest = await client.newest_status(notice.deployment_id)
-    except ProviderError as error:
+    except RemoteError as error:
         attempt = judge(error)
         problem = attempt.problem
         wait_ms = attempt.wait_ms or retry_ms(notice.attempts)

@@ -10,10 +10,11 @@ import structlog
 
 from ghapp.core.actors import ADMIN, PERSON_SCOPES, Actor
 from ghapp.core.config import AppConfig
+from ghapp.core.remote import RemoteError
 from ghapp.service import permits
 from ghapp.service.context import Context
 from ghapp.service.problems import Problem
-from ghapp.vcs.base import Person, ProviderError, spares
+from ghapp.vcs.base import Person, spares
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +60,7 @@ async def _role(ctx: Context, person: Person, app: AppConfig) -> str | None:
             async with asyncio.timeout(PATIENCE_S):
                 repository = await permits.repository_of(ctx, app)
                 return await ctx.providers[app.via].repository(repository).access(person)
-        except (Problem, ProviderError) as error:
+        except (Problem, RemoteError) as error:
             if isinstance(error, Problem) and error.code == "invalid":
                 return "none"  # there is no such repository, for nobody
             reason = error.message

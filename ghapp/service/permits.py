@@ -3,12 +3,12 @@
 from ghapp.core import sentences
 from ghapp.core.actors import ADMIN, Actor
 from ghapp.core.config import AppConfig, EnvironmentConfig
+from ghapp.core.remote import RemoteError
 from ghapp.core.values import Repository
 from ghapp.service import accounts
 from ghapp.service.context import Context
 from ghapp.service.problems import Problem
 from ghapp.store import places
-from ghapp.vcs.base import ProviderError
 
 _PUSH = frozenset({"admin", "maintain", "write"})
 
@@ -18,7 +18,7 @@ async def passes_allow(
 ) -> bool:
     """Does the user pass ``allow`` of the environment? Default: push permission on the repository. Bots that are
     named add to whoever may; only persons and teams replace the default. An account that is called like the operator
-    never does: it would pass for the operator in locks and in the audit. Raises ProviderError."""
+    never does: it would pass for the operator in locks and in the audit. Raises RemoteError."""
     if user.casefold() == ADMIN.name:
         return False
     named = allow.allow
@@ -48,7 +48,7 @@ async def repository_of(ctx: Context, app: AppConfig) -> Repository:
     name = app.repository or app.name
     try:
         found = await accounts.named(ctx, app.via, name)
-    except ProviderError as error:
+    except RemoteError as error:
         raise Problem("provider", error.message) from error
     if len(found) != 1:
         raise Problem("invalid", sentences.which_repository(app.name, name, [one.full_name for one in found]))
@@ -66,7 +66,7 @@ async def require(ctx: Context, actor: Actor, scope: str, app: AppConfig, enviro
     repository = await repository_of(ctx, app)
     try:
         allowed = await passes_allow(ctx, app.via, repository, actor.name, environment)
-    except ProviderError as error:
+    except RemoteError as error:
         raise Problem("provider", error.message) from error
     if not allowed:
         allow = environment.allow
@@ -74,7 +74,7 @@ async def require(ctx: Context, actor: Actor, scope: str, app: AppConfig, enviro
 
 
 async def administers(ctx: Context, provider: str, repository: Repository, user: str) -> bool:
-    """Has the user admin permission on the repository? Raises ProviderError."""
+    """Has the user admin permission on the repository? Raises RemoteError."""
     client = ctx.providers[provider].repository(repository)
     return await ctx.permissions.role(client, repository, user) == "admin"
 
@@ -88,7 +88,7 @@ async def is_admin(ctx: Context, actor: Actor, app: AppConfig | None, environmen
     repository = await repository_of(ctx, app)
     try:
         return await administers(ctx, app.via, repository, actor.name)
-    except ProviderError as error:
+    except RemoteError as error:
         raise Problem("provider", error.message) from error
 
 

@@ -20,7 +20,7 @@ from ghapp.store import deploys, events, places, releases
 from ghapp.store.base import Tx
 from ghapp.store.deploys import Deploy
 from ghapp.store.places import Environment
-from ghapp.vcs.base import PushEvent
+from ghapp.vcs.events import PushEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class _Target:
 async def prepare(
     ctx: Context, provider: str, event: PushEvent, candidates: Sequence[AppConfig]
 ) -> Callable[[Tx], Awaitable[bool]]:
-    """What a push to a repository of these apps brings; the plan says True if anything. Raises ProviderError."""
+    """What a push to a repository of these apps brings; the plan says True if anything. Raises RemoteError."""
     targets = [
         _Target(app, config)
         for app in candidates

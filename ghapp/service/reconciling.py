@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import structlog
 from cachetools import LRUCache
 
+from ghapp.core.remote import NotFound, RateLimited, Refused, RemoteError, Unavailable
 from ghapp.core.values import Repository
 from ghapp.service import hearing
 from ghapp.service.context import Context
@@ -18,7 +19,7 @@ from ghapp.service.homes import Homes
 from ghapp.store import deploys, inbox, places, reconciled
 from ghapp.store.base import StoreError, Tx, Work
 from ghapp.store.reconciled import Position
-from ghapp.vcs.base import CheckEvent, NotFound, ProviderError, RateLimited, Refused, Unavailable
+from ghapp.vcs.events import CheckEvent
 from ghapp.vcs.record import DeliveryLog, Recording, Recovered, Sent, Use
 
 log = structlog.get_logger(__name__)
@@ -82,7 +83,7 @@ async def _forever(ctx: Context, reader: Reader, every_s: float) -> None:
             failures += 1
             wait_s = pause_s(every_s, failures, error)
             if failures == 1:  # how long it lasts is to be seen in the lag
-                unexpected = not isinstance(error, ProviderError | StoreError)
+                unexpected = not isinstance(error, RemoteError | StoreError)
                 about = {"provider": reader.provider, "why": str(error), "in_s": wait_s}
                 log.warning("cannot reconcile, will be tried again", **about, exc_info=unexpected)
         await asyncio.sleep(wait_s)
@@ -96,7 +97,7 @@ def pause_s(every_s: float, failures: int, error: Exception) -> float:
 
 
 async def reconcile(ctx: Context, reader: Reader) -> None:
-    """Read the record once and take in what is missing. Raises ProviderError, StoreError: then it is to be read
+    """Read the record once and take in what is missing. Raises RemoteError, StoreError: then it is to be read
     again from where it was."""
     now = ctx.now()
     position = await _position(ctx, reader.provider)
@@ -153,12 +154,12 @@ async def _known(ctx: Context, guids: Sequence[str]) -> set[str]:
     return known
 
 
-async def _take_in(ctx: Context, reader: Reader, missing: Sequence[Sent]) -> tuple[list[Sent], ProviderError | None]:
+async def _take_in(ctx: Context, reader: Reader, missing: Sequence[Sent]) -> tuple[list[Sent], RemoteError | None]:
     """Store each as if it had arrived. Returns those that the provider does not have any more, and why others cannot
     be read now: these keep nothing else waiting, and come last once
     it was tried often."""
     gone: list[Sent] = []
-    failed: list[ProviderError] = []
+    failed: list[RemoteError] = []
     for one in sorted(missing, key=lambda one: reader.unread[one.guid] >= PATIENCE):
         try:
             await _store(ctx, await reader.record.recover(one))
@@ -190,7 +191,7 @@ async def _close_gap(ctx: Context, reader: Reader, since: int) -> None:
             listed = await reader.record.deployments(home.repository, max(since, home.since - BLUR_MS))
         except (RateLimited, Unavailable):
             raise
-        except ProviderError as error:
+        except RemoteError as error:
             log.warning("deployments cannot be listed", repository=home.repository.full_name, why=str(error))
             continue
         for one in listed:

@@ -1,6 +1,7 @@
 """Deploys from Kedge's own doors are deployments of the provider: one each, also when an answer is lost."""
 
 from ghapp.core import sentences
+from ghapp.core.remote import RemoteError
 from ghapp.core.values import State
 from ghapp.service import acting, asking, lines, statuses
 from ghapp.service.attempts import Attempt, Fate, judge, retry_ms
@@ -9,7 +10,7 @@ from ghapp.store import deploys, events, outbox, places
 from ghapp.store.base import Tx
 from ghapp.store.deploys import Deploy
 from ghapp.store.outbox import Notice
-from ghapp.vcs.base import NewDeployment, ProviderError, Registered, RepositoryClient
+from ghapp.vcs.base import NewDeployment, Registered, RepositoryClient
 
 
 async def deliver(ctx: Context, client: RepositoryClient, notice: Notice) -> None:
@@ -19,7 +20,7 @@ async def deliver(ctx: Context, client: RepositoryClient, notice: Notice) -> Non
         return
     try:
         registered = await _register(client, deploy, look_first=notice.unsure)
-    except ProviderError as error:
+    except RemoteError as error:
         attempt = judge(error)
         await ctx.decide(lambda tx: _failed(tx, ctx, notice, attempt))
         return

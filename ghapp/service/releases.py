@@ -10,6 +10,7 @@ from ghapp.core import releases, sentences
 from ghapp.core.actors import Actor
 from ghapp.core.config import AppConfig, EnvironmentConfig
 from ghapp.core.releases import Pending, Standing, Track
+from ghapp.core.remote import NotFound, RemoteError
 from ghapp.service import permits, requesting, seeing
 from ghapp.service.apps import environment_id
 from ghapp.service.context import Context
@@ -17,7 +18,7 @@ from ghapp.service.problems import Problem
 from ghapp.store import deploys, places
 from ghapp.store import releases as stored
 from ghapp.store.base import Tx
-from ghapp.vcs.base import Commit, Comparison, NotFound, ProviderError, RepositoryClient
+from ghapp.vcs.base import Commit, Comparison, RepositoryClient
 
 #: Releases of an environment that are looked at, the newest first.
 HISTORY = 100
@@ -90,7 +91,7 @@ async def compare(
         first = first or await point("from", before or "")
         second = await point("to", after or await client.default_branch())
         return Difference(first, second, await _comparison(client, first, second))
-    except ProviderError as error:
+    except RemoteError as error:
         raise Problem("provider", error.message) from error
 
 
@@ -158,7 +159,7 @@ class _Looking:
         try:
             repository = await permits.repository_of(self._ctx, self._app)
             commit = await self._ctx.providers[self._app.via].repository(repository).commit(name)
-        except (ProviderError, Problem) as error:
+        except (RemoteError, Problem) as error:
             self.problem = error.message
             unknown = isinstance(error, NotFound)
         else:
@@ -200,7 +201,7 @@ class _Looking:
                 return await self._ctx.ancestry.contains(self._app.via, client, repository, sha, commit)
             except NotFound:
                 return False
-            except (ProviderError, Problem) as error:
+            except (RemoteError, Problem) as error:
                 self.problem = error.message
         return sha == commit
 

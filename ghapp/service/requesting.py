@@ -9,6 +9,7 @@ from ghapp.core import gate, sentences
 from ghapp.core.actors import Actor
 from ghapp.core.checks import Evaluation, Policy, evaluate
 from ghapp.core.config import AppConfig, EnvironmentConfig
+from ghapp.core.remote import NotFound, RemoteError
 from ghapp.core.values import Blocker, Door, Lock, Repository
 from ghapp.service import asking, locking, permits
 from ghapp.service.apps import bind, environment_of
@@ -17,7 +18,7 @@ from ghapp.service.problems import Problem
 from ghapp.store import deploys, locks, places
 from ghapp.store.base import Conflict, Tx
 from ghapp.store.deploys import Deploy
-from ghapp.vcs.base import NotFound, ProviderError, RepositoryClient
+from ghapp.vcs.base import RepositoryClient
 
 #: Raises Problem where what was decided on before the transaction is no longer so.
 Guard = Callable[[Tx], Awaitable[None]]
@@ -102,7 +103,7 @@ async def request_in(
         ref, sha = await _resolve(client, repository, environment, wish)
         await _check_refs(client, sha, environment)
         blockers = await _ask_checks(ctx, client, sha, environment, wish)
-    except ProviderError as error:
+    except RemoteError as error:
         raise Problem("provider", error.message) from error
     reach = locking.Reach.NONE
     if wish.force & {"lock", "all"}:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import structlog
 
+from ghapp.core.remote import RemoteError
 from ghapp.service.context import Context
 from ghapp.store import inbox, places
 from ghapp.store.base import Tx
-from ghapp.vcs.base import ProviderError
 
 log = structlog.get_logger(__name__)
 
@@ -106,7 +106,7 @@ def _first(heard: Sequence[inbox.Heard], event: str) -> int | None:
 async def _installed(ctx: Context) -> tuple[tuple[str, ...] | None, str | None]:
     try:
         found = await ctx.providers["github"].installed()
-    except ProviderError as error:
+    except RemoteError as error:
         return None, error.message
     return tuple(sorted(one.full_name for one in found)), None
 
@@ -126,6 +126,6 @@ async def await_ping(ctx: Context, ask: Callable[[], Awaitable[None]], since: in
             return
         try:
             await ask()
-        except ProviderError as error:
+        except RemoteError as error:
             log.warning("GitHub could not be asked for a ping", why=error.message)
         await asyncio.sleep(wait_s)

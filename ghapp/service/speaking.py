@@ -6,6 +6,7 @@ succession is one edit.
 
 import msgspec
 
+from ghapp.core.remote import RemoteError
 from ghapp.notify import pull_request as notes
 from ghapp.service import acting, told
 from ghapp.service.attempts import Attempt, Fate, judge, retry_ms
@@ -15,7 +16,6 @@ from ghapp.store import comments, deploys, outbox
 from ghapp.store.base import Tx
 from ghapp.store.deploys import Deploy
 from ghapp.store.outbox import Notice
-from ghapp.vcs.base import ProviderError
 from ghapp.vcs.conversation import Conversation
 
 #: How far the provider's clock may be behind ours where a lost comment is looked for.
@@ -36,7 +36,7 @@ async def deliver(ctx: Context, conversation: Conversation | None, notice: Notic
     try:
         written = await _write(ctx, conversation, taken)
         attempt = Attempt(Fate.SHOWN)
-    except ProviderError as error:
+    except RemoteError as error:
         attempt = judge(error)
     await ctx.stores.main.write(lambda tx: _settle(tx, ctx, taken, attempt, written))
     return attempt
@@ -51,7 +51,7 @@ async def _take(tx: Tx, ctx: Context, notice: Notice) -> Notice | None:
 
 
 async def _write(ctx: Context, conversation: Conversation, notice: Notice) -> tuple[int, int] | None:
-    """Number of the pull request and id of the comment, where a deploy's was written. Raises ProviderError."""
+    """Number of the pull request and id of the comment, where a deploy's was written. Raises RemoteError."""
     if notice.channel == outbox.REACTION:
         reaction = msgspec.json.decode(notice.body, type=Reaction)
         await conversation.react(reaction.comment_id, reaction.reaction)

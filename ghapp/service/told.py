@@ -1,6 +1,7 @@
 """How a deploy stands, as it is told on a pull request: what it brings, what it waits for, what can be done."""
 
 from ghapp.core import answers, sentences
+from ghapp.core.remote import RateLimited, RemoteError
 from ghapp.core.values import State
 from ghapp.notify.pull_request import COMMITS, Commit, Progress, Shipped
 from ghapp.service import seeing
@@ -8,7 +9,6 @@ from ghapp.service.context import Context
 from ghapp.store import deploys, places
 from ghapp.store.base import Tx
 from ghapp.store.deploys import Deploy
-from ghapp.vcs.base import ProviderError, RateLimited
 
 
 async def progress(ctx: Context, deploy: Deploy) -> Progress:
@@ -78,7 +78,7 @@ async def _shipped(ctx: Context, deploy: Deploy) -> Shipped:
         found = await ctx.providers[deploy.via].repository(repository).compare(base, deploy.sha)
     except RateLimited:
         raise
-    except ProviderError:
+    except RemoteError:
         return Shipped()
     if found.status == "behind":
         return Shipped(note=f"It takes {found.behind_by} commits back, to before {since}.", url=found.url)

@@ -6,44 +6,6 @@ from typing import Protocol, runtime_checkable
 
 from ghapp.core.checks import Check
 from ghapp.core.values import DeploymentStatus, Repository
-from ghapp.vcs.conversation import CommentEvent, HeadEvent
-
-
-class ProviderError(Exception):
-    """A call to the provider failed. ``message`` is a sentence for people and holds no secret."""
-
-    def __init__(self, message: str, *, status: int | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.status = status
-
-
-class Unavailable(ProviderError):
-    """Nobody is to blame and it may work later: network, timeout, 5xx. Whether it was done is unknown."""
-
-
-class RateLimited(ProviderError):
-    """Try again in ``retry_after_s`` seconds, not earlier."""
-
-    def __init__(self, message: str, *, retry_after_s: float, status: int | None = None) -> None:
-        super().__init__(message, status=status)
-        self.retry_after_s = retry_after_s
-
-
-class Unauthorized(ProviderError):
-    """The credentials were not accepted (401): expired or wrong."""
-
-
-class Forbidden(ProviderError):
-    """The credentials are good but may not do this (403)."""
-
-
-class NotFound(ProviderError):
-    """No such thing, or not visible with these credentials (404, 410)."""
-
-
-class Refused(ProviderError):
-    """The request itself is wrong and will stay wrong (other 4xx)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +82,7 @@ class Person:
 class RepositoryClient(Protocol):
     """One repository of a provider, seen with credentials for it. Used by the app and by the runner alike.
 
-    Every method raises `ProviderError` in one of its kinds and nothing else.
+    Every method raises `RemoteError` in one of its kinds and nothing else.
     """
 
     async def checks(self, sha: str) -> Sequence[Check]:
@@ -225,7 +187,7 @@ class SignIn(Protocol):
         ...
 
     async def person(self, *, callback: str, code: str, verifier: str) -> Person:
-        """Who came back with this code. Whatever else it is good for is not kept. Raises `ProviderError`."""
+        """Who came back with this code. Whatever else it is good for is not kept. Raises `RemoteError`."""
         ...
 
 
@@ -243,86 +205,3 @@ def spares(client: object, reserved: int) -> bool:
     """Are so few calls left, or fewer, that they are for what cannot wait?"""
     left = client.calls_left if isinstance(client, Metered) else None
     return left is not None and left < reserved
-
-
-# Events, parsed by pure functions of each provider from a stored delivery.
-
-
-@dataclass(frozen=True, slots=True)
-class DeploymentEvent:
-    """Somebody created a deployment. ``payload`` is what they sent along, as an object, ``problem`` why it is none;
-    ``request`` what Kedge itself sent along, if it says that it was Kedge."""
-
-    repository: Repository
-    installation_id: int | None
-    deployment_id: int
-    sha: str
-    ref: str
-    task: str
-    environment: str
-    creator: str
-    creator_is_person: bool
-    created_at: int
-    payload: dict[str, object] = field(default_factory=dict)
-    description: str = ""
-    problem: str | None = None
-    request: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class InactiveEvent:
-    """Somebody made a deployment inactive."""
-
-    repository: Repository
-    deployment_id: int
-    who: str
-
-
-@dataclass(frozen=True, slots=True)
-class CheckEvent:
-    """Something about the checks of a sha changed; ``check`` is None where the event does not say what."""
-
-    repository: Repository
-    sha: str
-    check: Check | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PushEvent:
-    """A branch is elsewhere than before. ``before`` is None where it was ``created``, ``after`` where it was
-    ``deleted``; ``forced``: what it held before is no longer all on it. ``message`` is the whole one of its new head.
-    ``paths`` are the files that the new commits touched, as far as the provider lists the commits: where it was
-    created or forced others may differ too."""
-
-    repository: Repository
-    installation_id: int | None
-    branch: str
-    before: str | None
-    after: str | None
-    forced: bool
-    message: str
-    pusher: str
-    paths: frozenset[str] = frozenset()
-
-    @property
-    def created(self) -> bool:
-        return self.before is None
-
-    @property
-    def deleted(self) -> bool:
-        return self.after is None
-
-
-@dataclass(frozen=True, slots=True)
-class InstallationEvent:
-    """Repositories that the app may (or may no longer) use."""
-
-    installation_id: int
-    account: str
-    added: tuple[tuple[int, str], ...] = ()
-    removed: tuple[int, ...] = ()
-    permissions: dict[str, str] = field(default_factory=dict)
-    gone: bool = False
-
-
-Event = DeploymentEvent | InactiveEvent | CheckEvent | PushEvent | InstallationEvent | CommentEvent | HeadEvent

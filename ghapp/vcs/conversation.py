@@ -18,36 +18,8 @@ class PullRequest:
     url: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommentEvent:
-    """Somebody wrote a comment. ``person``: it was no bot, and no program that writes as a person. ``trusted``: the
-    provider says that they belong to the repository. ``written_at`` is the provider's time, ms."""
-
-    repository: Repository
-    installation_id: int | None
-    number: int
-    pull_request: bool
-    comment_id: int
-    text: str
-    who: str
-    person: bool
-    trusted: bool
-    written_at: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeadEvent:
-    """The head of a pull request is this sha since ``at`` (ms)."""
-
-    repository: Repository
-    installation_id: int | None
-    number: int
-    sha: str
-    at: int
-
-
 class Conversation(Protocol):
-    """What is said about one repository. Every method raises `ProviderError` in one of its kinds and nothing else."""
+    """What is said about one repository. Every method raises `RemoteError` in one of its kinds and nothing else."""
 
     async def pull_request(self, number: int) -> PullRequest: ...
 

@@ -6,7 +6,7 @@ from ghapp.core.values import CommitStatus, Repository
 
 
 class RepositoryFiles(Protocol):
-    """Files and commits of one repository. Every method raises `ProviderError` in one of its kinds and nothing else."""
+    """Files and commits of one repository. Every method raises `RemoteError` in one of its kinds and nothing else."""
 
     async def newest_change(self, path: str, branch: str) -> str | None:
         """Sha of the newest commit of the branch that touched the path; None where none ever did. A tag of the same

@@ -14,8 +14,9 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from ghapp.core.remote import Forbidden, NotFound, RateLimited, Refused, Unavailable
 from ghapp.core.values import Repository
-from ghapp.vcs.base import Forbidden, NotFound, RateLimited, Refused, RepositoryClient, RepoToken, Unavailable
+from ghapp.vcs.base import RepositoryClient, RepoToken
 from ghapp.vcs.conversation import Conversation
 from ghapp.vcs.github import GitHubRepository
 from ghapp.vcs.github_conversation import PERMISSIONS as CONVERSATION_PERMISSIONS

@@ -10,13 +10,13 @@ from email.utils import parsedate_to_datetime
 import aiohttp
 import msgspec
 
-from ghapp.vcs.base import Forbidden, NotFound, ProviderError, RateLimited, Refused, Unauthorized, Unavailable
+from ghapp.core.remote import Forbidden, NotFound, RateLimited, Refused, RemoteError, Unauthorized, Unavailable
 
 #: Seconds to wait where a limit is hit and GitHub does not say how long.
 #: https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api#exceeding-the-rate-limit
 UNSAID_WAIT_S = 60.0
 
-_KINDS: dict[int, type[ProviderError]] = {
+_KINDS: dict[int, type[RemoteError]] = {
     401: Unauthorized,
     403: Forbidden,
     404: NotFound,
@@ -26,7 +26,7 @@ _KINDS: dict[int, type[ProviderError]] = {
 _MESSAGE_LIMIT = 500
 
 
-def failure(status: int, headers: Mapping[str, str], body: bytes, *, call: str, now: float) -> ProviderError:
+def failure(status: int, headers: Mapping[str, str], body: bytes, *, call: str, now: float) -> RemoteError:
     """The error for an answer that is no success. ``call`` is method and path, ``now`` seconds since the epoch."""
     said = _said(body)
     sentence = f"GitHub answered {status} to {call}" + (f": {said}" if said else ".")

@@ -10,8 +10,16 @@ from typing import TypeVar
 import msgspec
 
 from ghapp.vcs import github_deliveries as shapes
-from ghapp.vcs.base import CheckEvent, DeploymentEvent, Event, InactiveEvent, InstallationEvent, PushEvent
-from ghapp.vcs.conversation import CommentEvent, HeadEvent
+from ghapp.vcs.events import (
+    CheckEvent,
+    CommentEvent,
+    DeploymentEvent,
+    Event,
+    HeadEvent,
+    InactiveEvent,
+    InstallationEvent,
+    PushEvent,
+)
 from ghapp.vcs.github_shapes import check_of_run, check_of_status, moment, repository_of, request_of
 
 #: What GitHub shows in place of an account that was deleted.

@@ -5,8 +5,8 @@ from base64 import b64decode
 
 import msgspec
 
+from ghapp.core.remote import NotFound, Refused
 from ghapp.core.values import CommitStatus
-from ghapp.vcs.base import NotFound, Refused
 from ghapp.vcs.github_transport import Authorized
 
 #: What GitHub answers where there is no commit yet: https://docs.github.com/en/rest/commits/commits#list-commits

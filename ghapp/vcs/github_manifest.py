@@ -12,8 +12,8 @@ import aiohttp
 import gidgethub
 import msgspec
 
+from ghapp.core.remote import RemoteError, Unavailable
 from ghapp.core.settings import is_loopback, split_url
-from ghapp.vcs.base import ProviderError, Unavailable
 from ghapp.vcs.github_shapes import Id
 from ghapp.vcs.github_transport import GitHubTransport
 
@@ -91,12 +91,12 @@ def registration_url(web_url: str, organization: str | None, state: str) -> str:
 
 
 async def convert(session: aiohttp.ClientSession, api_url: str, code: str) -> Converted:
-    """Trade GitHub's code, which is good once and for one hour, for the App's credentials. Raises ProviderError."""
+    """Trade GitHub's code, which is good once and for one hour, for the App's credentials. Raises RemoteError."""
     api = GitHubTransport(session, api_url)
     try:
         answer = await api.post("/app-manifests/{code}/conversions", {"code": code}, data={})
         return msgspec.convert(answer, Converted)
-    except ProviderError as error:
+    except RemoteError as error:
         error.message = error.message.replace(code, "CODE")
         error.args = (error.message,)
         raise

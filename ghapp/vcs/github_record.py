@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
+from ghapp.core.remote import NotFound
 from ghapp.core.values import Repository
-from ghapp.vcs.base import NotFound
 from ghapp.vcs.github_deliveries import DeploymentDelivery, DeploymentShape
 from ghapp.vcs.github_events import EVENTS
 from ghapp.vcs.github_shapes import Id, Instant, RepositoryShape, moment

@@ -11,7 +11,8 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from ghapp.vcs.base import Person, ProviderError, Refused, Unauthorized, Unavailable
+from ghapp.core.remote import Refused, RemoteError, Unauthorized, Unavailable
+from ghapp.vcs.base import Person
 from ghapp.vcs.github_errors import failure, network_failure
 from ghapp.vcs.github_shapes import Id
 from ghapp.vcs.github_transport import TIMEOUT, Authorized, GitHubTransport
@@ -95,7 +96,7 @@ class GitHubSignIn:
             ) as response:
                 status, headers, body = response.status, response.headers, await response.read()
         except (aiohttp.ClientError, OSError) as error:
-            problem: ProviderError = network_failure(error, host=str(URL(url).host), total_s=TIMEOUT.total or 0)
+            problem: RemoteError = network_failure(error, host=str(URL(url).host), total_s=TIMEOUT.total or 0)
         else:
             if status == 200:
                 return _read(body)
@@ -113,7 +114,7 @@ def _read(body: bytes) -> _TokenShape:
     raise Unavailable("GitHub's answer to the sign-in cannot be understood.")
 
 
-def _refusal(error: str, callback: str) -> ProviderError:
+def _refusal(error: str, callback: str) -> RemoteError:
     """https://docs.github.com/en/apps/oauth-apps/maintaining-oauth-apps/troubleshooting-oauth-app-access-token-request-errors"""
     match error:
         case "bad_verification_code":

@@ -20,7 +20,7 @@ from cachetools import LRUCache
 from gidgethub import sansio
 from yarl import URL
 
-from ghapp.vcs.base import NotFound, Refused, Unauthorized, Unavailable
+from ghapp.core.remote import NotFound, Refused, Unauthorized, Unavailable
 from ghapp.vcs.github_errors import failure, network_failure
 from ghapp.vcs.session import proxy_for
 

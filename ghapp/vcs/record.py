@@ -48,7 +48,7 @@ class Recovered:
 
 
 class DeliveryLog(Protocol):
-    """A provider's own record of what it sent. Every method raises `ProviderError`."""
+    """A provider's own record of what it sent. Every method raises `RemoteError`."""
 
     async def since(self, at: int) -> Record:
         """What was sent from ``at`` (ms) on, or as much of it as the provider has kept; perhaps older ones too."""

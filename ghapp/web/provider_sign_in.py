@@ -16,9 +16,10 @@ from aiohttp import web
 
 from ghapp.api.common import CONTEXT, SETTINGS
 from ghapp.api.sessions import ByProvider, drop_cookie, new_session, read_cookie, set_cookie, sign_in
+from ghapp.core.remote import Refused, RemoteError
 from ghapp.service import people
 from ghapp.service.problems import CODES, Problem
-from ghapp.vcs.base import Person, ProviderError, Refused, SignIn
+from ghapp.vcs.base import Person, SignIn
 from ghapp.web.sign_in import entrance, local, to
 
 log = structlog.get_logger(__name__)
@@ -93,14 +94,14 @@ async def _person(request: web.Request, provider: str, there: SignIn, away: _Awa
     try:
         person = await there.person(callback=_callback(request), code=query["code"], verifier=away.verifier)
         people.check_name(person)
-    except ProviderError as error:
+    except RemoteError as error:
         _refuse(request, error)
     except Problem as problem:
         raise _Failed(f"{problem.message} {problem.hint or ''}".strip(), CODES[problem.code]) from None
     return person
 
 
-def _refuse(request: web.Request, error: ProviderError) -> NoReturn:
+def _refuse(request: web.Request, error: RemoteError) -> NoReturn:
     ctx = request.app[CONTEXT]
     if isinstance(error, Refused):  # by what the browser brought
         ctx.limits.refused(request.remote, ctx.now())

@@ -19,13 +19,13 @@ from ghapp.api.common import CONTEXT, SETTINGS, Handler
 from ghapp.api.params import form
 from ghapp.config import Settings
 from ghapp.config_github import GitHubHost
+from ghapp.core.remote import NotFound, RemoteError
 from ghapp.credentials import Credentials
 from ghapp.sealing import sealer
 from ghapp.service import setting_up
 from ghapp.service.context import Context
 from ghapp.service.problems import Problem
 from ghapp.vcs import github_manifest
-from ghapp.vcs.base import NotFound, ProviderError
 from ghapp.vcs.session import open_session
 from ghapp.web.shell import CSP, NO_PAGES, page, refusal
 
@@ -178,7 +178,7 @@ async def _converted(setup: Setup, code: str, now: int) -> Credentials:
     except NotFound as error:
         said = "GitHub does not know this code any more: it is good once, and for one hour."
         raise Problem("provider", said, hint=_BEGIN_AGAIN) from error
-    except ProviderError as error:
+    except RemoteError as error:
         raise Problem("provider", error.message, hint=_BEGIN_AGAIN) from error
     return Credentials(
         app_id=made.id,

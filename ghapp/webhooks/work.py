@@ -8,6 +8,7 @@ from collections.abc import Callable
 import structlog
 from structlog.contextvars import bound_contextvars
 
+from ghapp.core.remote import RateLimited
 from ghapp.core.values import Repository
 from ghapp.service import accounts, discovering, hearing, workers
 from ghapp.service.context import Context
@@ -15,7 +16,7 @@ from ghapp.store import inbox
 from ghapp.store.base import Tx
 from ghapp.store.events import ORIGIN, Origin
 from ghapp.store.inbox import Delivery
-from ghapp.vcs.base import Event, RateLimited
+from ghapp.vcs.events import Event
 
 log = structlog.get_logger(__name__)
 

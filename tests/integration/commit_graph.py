@@ -4,15 +4,9 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from ghapp.core.checks import Check
+from ghapp.core.remote import NotFound, RemoteError, Unavailable
 from ghapp.core.values import Repository
-from ghapp.vcs.base import (
-    Commit,
-    Comparison,
-    NotFound,
-    ProviderError,
-    RepositoryClient,
-    Unavailable,
-)
+from ghapp.vcs.base import Commit, Comparison, RepositoryClient
 from tests.integration.kedge_world import NOON, Provider
 
 
@@ -28,7 +22,7 @@ class Commits(Provider):
     parents: dict[str, tuple[str, ...]] = field(default_factory=dict)
     refs: dict[str, str] = field(default_factory=dict)
     reachable_refs: bool = True
-    away: ProviderError | None = None
+    away: RemoteError | None = None
     asked: int = 0
 
     def grow(self, letters: str, *, base: str = "", branch: str = "main") -> None:

@@ -9,11 +9,12 @@ import pytest
 
 from ghapp.core import timeline
 from ghapp.core.actors import ADMIN, Actor
+from ghapp.core.remote import RemoteError, Unavailable
 from ghapp.core.values import Repository
 from ghapp.service import commanding, holding, reload, sweeping
 from ghapp.service.problems import Problem
 from ghapp.store.stores import Stores
-from ghapp.vcs.base import ProviderError, RepositoryClient, Unavailable
+from ghapp.vcs.base import RepositoryClient
 from tests.integration.kedge_world import BEARER, CONFIG, NOON, Provider, World, world
 
 CLOSED = CONFIG.replace("production: {}", "production: {allow: {users: [ana, carol]}}")
@@ -23,7 +24,7 @@ ROLES = {"ana": "write", "bob": "write", "carol": "admin", "dora": "read"}
 class People(Provider):
     """A provider that knows who may what."""
 
-    problem: ProviderError | None = None
+    problem: RemoteError | None = None
 
     async def find_repository(self, name: str) -> list[Repository]:
         return [Repository(7, "acme/shop", "https://github.com/acme/shop.git")]

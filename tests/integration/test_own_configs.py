@@ -7,11 +7,11 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from ghapp.core.remote import Refused
 from ghapp.sandbox.server import Sandbox
 from ghapp.service import discovering, outgoing, reload, seeing
 from ghapp.service.context import Context
 from ghapp.store.stores import open_stores
-from ghapp.vcs.base import Refused
 from ghapp.vcs.github_app import GitHubApp
 
 REPO = "acme/hello"

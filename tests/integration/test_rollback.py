@@ -17,7 +17,8 @@ from ghapp.store import deploys, events, places
 from ghapp.store.deploys import Deploy
 from ghapp.store.events import Recorded
 from ghapp.store.stores import Stores
-from ghapp.vcs.base import DeploymentEvent, NewDeployment, Registered
+from ghapp.vcs.base import NewDeployment, Registered
+from ghapp.vcs.events import DeploymentEvent
 from tests.integration.commit_graph import AWAY, Commits, sha
 from tests.integration.kedge_world import BEARER, World, world
 

@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from ghapp.core.checks import Check, CheckState
+from ghapp.core.remote import NotFound, RemoteError
 from ghapp.service import judging
 from ghapp.store import deploys, events
 from ghapp.store.deploys import Deploy
-from ghapp.vcs.base import AppClient, Comparison, NotFound, ProviderError, PushEvent
+from ghapp.vcs.base import AppClient, Comparison
+from ghapp.vcs.events import PushEvent
 from tests.protocol.rig import REPOSITORY, MemoryProvider, Rig
 
 CONFIG = """
@@ -33,7 +35,7 @@ class Branches(MemoryProvider):
     parents: dict[str, str | None] = field(default_factory=dict)
     heads: dict[str, str] = field(default_factory=dict)
     shown: dict[str, dict[str, Check]] = field(default_factory=dict)
-    away: ProviderError | None = None
+    away: RemoteError | None = None
     asked: int = 0
 
     def _present(self) -> None:

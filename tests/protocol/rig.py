@@ -16,6 +16,7 @@ from ghapp.api.auth import authenticate
 from ghapp.api.common import CONTEXT, SETTINGS, Handler, errors, wire_version
 from ghapp.config import Settings
 from ghapp.core.checks import Check, CheckState
+from ghapp.core.remote import RemoteError
 from ghapp.core.settings import Network
 from ghapp.core.values import CommitStatus, DeploymentStatus, Lock, Repository
 from ghapp.service import acting, hearing, outgoing, reload, sweeping
@@ -23,19 +24,8 @@ from ghapp.service.context import Context
 from ghapp.store import deploys, places
 from ghapp.store.deploys import Deploy
 from ghapp.store.stores import Stores
-from ghapp.vcs.base import (
-    AppClient,
-    CheckEvent,
-    Commit,
-    Comparison,
-    DeploymentEvent,
-    Event,
-    NewDeployment,
-    ProviderError,
-    Registered,
-    RepoToken,
-    ShownStatus,
-)
+from ghapp.vcs.base import AppClient, Commit, Comparison, NewDeployment, Registered, RepoToken, ShownStatus
+from ghapp.vcs.events import CheckEvent, DeploymentEvent, Event
 
 RUNNER_TOKEN = "runner-token-of-the-tests-0123456789"
 ADMIN_TOKEN = "admin-token-of-the-tests-0123456789"
@@ -59,16 +49,16 @@ class MemoryProvider:
 
     statuses: dict[int, list[DeploymentStatus]] = field(default_factory=dict)
     writes: int = 0
-    refusals: list[ProviderError] = field(default_factory=list)
-    lost: list[ProviderError] = field(default_factory=list)
+    refusals: list[RemoteError] = field(default_factory=list)
+    lost: list[RemoteError] = field(default_factory=list)
     gate: asyncio.Event | None = None
     waiting: int = 0
     deployments: dict[str, Registered] = field(default_factory=dict)
     permissions: dict[str, str] = field(default_factory=dict)
-    permission_problem: ProviderError | None = None
+    permission_problem: RemoteError | None = None
     owner_login: str | None = "acme"
-    owner_problem: ProviderError | None = None
-    token_problem: ProviderError | None = None
+    owner_problem: RemoteError | None = None
+    token_problem: RemoteError | None = None
     missing: tuple[str, ...] = ()
     repositories: list[Repository] = field(default_factory=lambda: [REPOSITORY])
     reachable_from: bool = True

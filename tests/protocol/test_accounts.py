@@ -13,11 +13,11 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from ghapp.api.common import CONTEXT, SETTINGS
 from ghapp.config_github import GitHubSettings
+from ghapp.core.remote import Unavailable
 from ghapp.service import permits, reload
 from ghapp.service.problems import Problem
 from ghapp.store.stores import open_stores
 from ghapp.vcs import github_events
-from ghapp.vcs.base import Unavailable
 from ghapp.webhooks import receive, work
 from tests.protocol.rig import CONFIG, REPOSITORY, Rig, rig_on, settings
 

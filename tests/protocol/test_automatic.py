@@ -7,8 +7,9 @@ import pytest
 
 from ghapp.core import automatic
 from ghapp.core.checks import Check, CheckState
+from ghapp.core.remote import RateLimited, Unavailable
 from ghapp.service import queueing, seeing
-from ghapp.vcs.base import CheckEvent, RateLimited, Unavailable
+from ghapp.vcs.events import CheckEvent
 from tests.protocol.branch import CONFIG, Pushes, pushes_on, sha
 from tests.protocol.rig import REPOSITORY, Rig
 

@@ -11,10 +11,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from ghapp.core.remote import Unavailable
 from ghapp.service.problems import Problem
 from ghapp.store.deploys import Deploy
 from ghapp.store.stores import open_stores
-from ghapp.vcs.base import PushEvent, Unavailable
+from ghapp.vcs.events import PushEvent
 from tests.protocol.branch import Pushes, pushes_on, sha
 from tests.protocol.rig import rig_on
 

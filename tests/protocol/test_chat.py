@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
+from ghapp.core.remote import Unavailable
 from ghapp.core.values import DESCRIPTION_LIMIT, Chat, DeploymentStatus, Lock
 from ghapp.service import acting
 from ghapp.store import locks, places
-from ghapp.vcs.base import Unavailable
 from tests.protocol.rig import REPOSITORY, Rig
 from tests.protocol.test_hearing import event, everything
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ghapp.service import sweeping
-from ghapp.vcs.base import CheckEvent
+from ghapp.vcs.events import CheckEvent
 from tests.protocol.rig import REPOSITORY, SHA, Rig
 
 

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from ghapp.core.remote import Unavailable
 from ghapp.core.values import DESCRIPTION_LIMIT, Door, Repository
 from ghapp.service import asking
 from ghapp.store import deploys, places
 from ghapp.store.deploys import Deploy
-from ghapp.vcs.base import DeploymentEvent, InstallationEvent, Unavailable
+from ghapp.vcs.events import DeploymentEvent, InstallationEvent
 from tests.protocol.rig import REPOSITORY, SHA, Rig
 
 SEVERAL = """

@@ -4,10 +4,11 @@ import asyncio
 
 import pytest
 
+from ghapp.core.remote import Forbidden, Unavailable
 from ghapp.service import context
 from ghapp.service.claiming import Claimed
 from ghapp.store import events
-from ghapp.vcs.base import Forbidden, RepoToken, Unavailable
+from ghapp.vcs.base import RepoToken
 from tests.protocol.rig import RUNNER_TOKEN, Rig
 
 CHECKED = """

@@ -21,11 +21,11 @@ from hypothesis.stateful import (
 )
 
 from ghapp.core.actors import ADMIN
+from ghapp.core.remote import Unavailable
 from ghapp.core.values import STATUS_OF, Door, State
 from ghapp.service import outgoing, rollback
 from ghapp.service.problems import Problem
 from ghapp.store.stores import MIGRATIONS, open_stores
-from ghapp.vcs.base import Unavailable
 from tests.conftest import PostgresServer
 from tests.protocol.rig import Rig, rig_on
 

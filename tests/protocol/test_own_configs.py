@@ -9,6 +9,7 @@ import pytest
 
 from ghapp import wire
 from ghapp.core.actors import ADMIN
+from ghapp.core.remote import Forbidden, RateLimited, Unavailable
 from ghapp.core.values import DESCRIPTION_LIMIT, Door, Repository
 from ghapp.service import commanding, discovering, hearing, reload, seeing
 from ghapp.service.context import Context
@@ -17,7 +18,7 @@ from ghapp.store import places
 from ghapp.store.base import Tx
 from ghapp.store.deploys import Deploy
 from ghapp.store.own_configs import OwnConfig
-from ghapp.vcs.base import Forbidden, InstallationEvent, PushEvent, RateLimited, Unavailable
+from ghapp.vcs.events import InstallationEvent, PushEvent
 from runner import admission
 from runner.secrets import Secrets
 from tests.protocol.rig import CONFIG, SHA, Rig

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from ghapp.core.remote import NotFound, RateLimited, RemoteError, Unavailable
 from ghapp.core.values import Repository
 from ghapp.service.homes import Homes
 from ghapp.service.measuring import reconciler_lag
 from ghapp.service.reconciling import LOOK_BACK_MS, OVERLAP_MS, WIDE_EVERY_MS, Reader, pause_s, reconcile
 from ghapp.store import inbox, reconciled
 from ghapp.vcs import github_events
-from ghapp.vcs.base import NotFound, ProviderError, RateLimited, Unavailable
 from ghapp.vcs.github_record import use_of
 from ghapp.vcs.record import Record, Recovered, Sent
 from ghapp.webhooks import work
@@ -30,8 +30,8 @@ class MemoryRecord:
     clock: list[int]
     sent: list[Sent] = field(default_factory=list)
     bodies: dict[int, dict[str, Any]] = field(default_factory=dict)
-    problems: dict[int, ProviderError] = field(default_factory=dict)
-    problem: ProviderError | None = None
+    problems: dict[int, RemoteError] = field(default_factory=dict)
+    problem: RemoteError | None = None
     asked: list[int] = field(default_factory=list)
     listings: list[int] = field(default_factory=list)
     listed: list[Recovered] = field(default_factory=list)
@@ -207,7 +207,7 @@ async def test_a_clock_that_was_ahead_for_a_while_hides_nothing(world: World) ->
 
 
 @pytest.mark.parametrize("problem", [RateLimited("Slow down.", retry_after_s=60), Unavailable("GitHub is down.")])
-async def test_a_record_that_cannot_be_read_is_a_growing_lag(world: World, problem: ProviderError) -> None:
+async def test_a_record_that_cannot_be_read_is_a_growing_lag(world: World, problem: RemoteError) -> None:
     async def lag() -> float | None:
         position = await world.position()
         return None if position is None else (world.rig.clock[0] - position) / 1000

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 
 from ghapp.core.actors import ADMIN
+from ghapp.core.remote import NotFound, Refused, Unavailable
 from ghapp.core.values import Door
 from ghapp.service import requesting
 from ghapp.store.deploys import Deploy
-from ghapp.vcs.base import DeploymentEvent, InactiveEvent, NotFound, Refused, Unavailable
+from ghapp.vcs.events import DeploymentEvent, InactiveEvent
 from tests.protocol.rig import REPOSITORY, SHA, Rig
 
 

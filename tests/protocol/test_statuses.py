@@ -5,12 +5,12 @@ from collections.abc import Callable
 
 import pytest
 
+from ghapp.core.remote import Forbidden, NotFound, RateLimited, Refused, RemoteError, Unauthorized, Unavailable
 from ghapp.core.values import DESCRIPTION_LIMIT
 from ghapp.service import outgoing, sweeping
 from ghapp.store import outbox
 from ghapp.store.deploys import Deploy
 from ghapp.store.outbox import Notice
-from ghapp.vcs.base import Forbidden, NotFound, ProviderError, RateLimited, Refused, Unauthorized, Unavailable
 from tests.protocol.rig import SHA, Rig
 
 
@@ -355,7 +355,7 @@ async def test_a_limit_is_honoured_by_what_is_wanted_meanwhile_too(rig: Rig) -> 
 
 @pytest.mark.parametrize("refusal", [Forbidden, Refused])
 async def test_a_permanent_refusal_ends_that_notice_and_shows_on_the_deploy(
-    rig: Rig, refusal: type[ProviderError]
+    rig: Rig, refusal: type[RemoteError]
 ) -> None:
     refused, other = await rig.deployment("staging"), await rig.deployment("production")
     rig.provider.refusals = [refusal("Resource not accessible by integration")]

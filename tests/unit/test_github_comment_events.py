@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ghapp.vcs.conversation import CommentEvent, HeadEvent
+from ghapp.vcs.events import CommentEvent, HeadEvent
 from ghapp.vcs.github_events import UnusableDelivery, parse
 
 REPOSITORY = {"id": 7, "full_name": "acme/hello"}

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ghapp.core.checks import CheckState
-from ghapp.vcs.base import CheckEvent, DeploymentEvent, InstallationEvent, PushEvent
+from ghapp.vcs.events import CheckEvent, DeploymentEvent, InstallationEvent, PushEvent
 from ghapp.vcs.github_events import UnusableDelivery, parse
 from ghapp.vcs.github_shapes import RunShape, StatusShape, check_of_run, check_of_status
 

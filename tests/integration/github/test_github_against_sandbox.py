@@ -9,8 +9,10 @@ import aiohttp
 import pytest
 
 from ghapp.core.checks import Check, latest
+from ghapp.core.remote import RateLimited, Refused, Unavailable
 from ghapp.core.values import DeploymentStatus, Repository
-from ghapp.vcs.base import CheckEvent, DeploymentEvent, RateLimited, Refused, RepositoryClient, Unavailable
+from ghapp.vcs.base import RepositoryClient
+from ghapp.vcs.events import CheckEvent, DeploymentEvent
 from ghapp.vcs.github_app import GitHubApp
 from ghapp.vcs.github_events import parse
 from ghapp.vcs.registry import repository_client

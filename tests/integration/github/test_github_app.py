@@ -10,8 +10,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from jwt.types import Options
 
+from ghapp.core.remote import Forbidden, NotFound, Refused, Unauthorized, Unavailable
 from ghapp.core.values import Repository
-from ghapp.vcs.base import Forbidden, NotFound, Refused, RepoToken, Unauthorized, Unavailable
+from ghapp.vcs.base import RepoToken
 from ghapp.vcs.github_app import GitHubApp
 from tests.integration.github.app_answers import ALL, START, Clock, installation, minted, repo
 from tests.integration.github.stand_in import Asked, Reply, StandIn, error

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ghapp.vcs.base import Unavailable
+from ghapp.core.remote import Unavailable
 from ghapp.vcs.github import GitHubRepository
 from ghapp.vcs.session import open_session, proxy_for
 from tests.integration.github.network import ConnectProxy, OwnCA

@@ -10,8 +10,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from ghapp.core.remote import NotFound
 from ghapp.core.values import Repository
-from ghapp.vcs.base import DeploymentEvent, NotFound
+from ghapp.vcs.events import DeploymentEvent
 from ghapp.vcs.github_app import GitHubApp
 from ghapp.vcs.github_events import EVENTS, parse
 from ghapp.vcs.github_record import GitHubRecord, use_of

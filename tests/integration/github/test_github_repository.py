@@ -3,8 +3,8 @@
 import pytest
 
 from ghapp.core.checks import CheckState
+from ghapp.core.remote import Forbidden, Refused, Unavailable
 from ghapp.core.values import DeploymentStatus
-from ghapp.vcs.base import Forbidden, Refused, Unavailable
 from ghapp.vcs.github import GitHubRepository
 from tests.integration.github.stand_in import SHA, Reply, StandIn, error, run, status, suite
 

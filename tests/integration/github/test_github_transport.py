@@ -12,16 +12,8 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import unused_port
 
+from ghapp.core.remote import Forbidden, NotFound, RateLimited, Refused, RemoteError, Unauthorized, Unavailable
 from ghapp.core.values import DeploymentStatus
-from ghapp.vcs.base import (
-    Forbidden,
-    NotFound,
-    ProviderError,
-    RateLimited,
-    Refused,
-    Unauthorized,
-    Unavailable,
-)
 from ghapp.vcs.github import GitHubRepository
 from ghapp.vcs.github_transport import Authorized, GitHubTransport
 from tests.integration.github.stand_in import DROP, TOKEN, Reply, StandIn, error, tokens
@@ -116,7 +108,7 @@ async def test_a_limit_that_is_not_used_up_is_no_limit(github: StandIn, reposito
 )
 @pytest.mark.parametrize("page", [b'{"message": "No."}', b"<html>Unicorn!</html>", b"", b'{"message": 7}', b"[[[["])
 async def test_every_status_has_its_kind(
-    github: StandIn, repository: GitHubRepository, status: int, kind: type[ProviderError], page: bytes
+    github: StandIn, repository: GitHubRepository, status: int, kind: type[RemoteError], page: bytes
 ) -> None:
     github.on(NEWEST, Reply(page, status))
     with pytest.raises(kind, match=f"GitHub answered {status} to GET /repos/o/r/deployments/5/statuses") as raised:
@@ -261,7 +253,7 @@ async def test_no_token_in_any_error_or_log(
     """Not in what is shown of the error, nor in what hangs on it. The answer repeats the token on purpose."""
     caplog.set_level(logging.DEBUG)
     github.on(PERMISSION, reply)
-    with pytest.raises(ProviderError) as raised:
+    with pytest.raises(RemoteError) as raised:
         await repository.permission("alice")
     error: BaseException | None = raised.value
     shown = "".join(traceback.format_exception(raised.value)) + caplog.text

@@ -1,0 +1,39 @@
+"""How calls to other people's services fail: code hosts, chats, whoever takes notices. One tree, mapped from HTTP in
+one place for each of them."""
+
+
+class RemoteError(Exception):
+    """A call to somebody else's service failed. ``message`` is a sentence for people and holds no secret."""
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+
+
+class Unavailable(RemoteError):
+    """Nobody is to blame and it may work later: network, timeout, 5xx. Whether it was done is unknown."""
+
+
+class RateLimited(RemoteError):
+    """Try again in ``retry_after_s`` seconds, not earlier."""
+
+    def __init__(self, message: str, *, retry_after_s: float, status: int | None = None) -> None:
+        super().__init__(message, status=status)
+        self.retry_after_s = retry_after_s
+
+
+class Unauthorized(RemoteError):
+    """The credentials were not accepted (401): expired or wrong."""
+
+
+class Forbidden(RemoteError):
+    """The credentials are good but may not do this (403)."""
+
+
+class NotFound(RemoteError):
+    """No such thing, or not visible with these credentials (404, 410)."""
+
+
+class Refused(RemoteError):
+    """The request itself is wrong and will stay wrong (other 4xx)."""
