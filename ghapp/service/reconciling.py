@@ -142,15 +142,15 @@ async def _missing(ctx: Context, reader: Reader, position: Position, sent: Seque
     for one in sorted(useful, key=lambda one: (one.at, one.id)):
         if counts(one) and one.guid not in reader.settled:
             first.setdefault(one.guid, one)
-    known = await _known(ctx, list(first))
+    known = await _known(ctx, reader.provider, list(first))
     return [one for guid, one in first.items() if guid not in known]
 
 
-async def _known(ctx: Context, guids: Sequence[str]) -> set[str]:
+async def _known(ctx: Context, provider: str, guids: Sequence[str]) -> set[str]:
     known: set[str] = set()
     for start in range(0, len(guids), _BATCH):
         batch = guids[start : start + _BATCH]
-        known |= await ctx.stores.main.read(lambda tx, batch=batch: inbox.known(tx, batch))  # type: ignore[misc]
+        known |= await ctx.stores.main.read(lambda tx, batch=batch: inbox.known(tx, provider, batch))  # type: ignore[misc]
     return known
 
 
@@ -162,7 +162,7 @@ async def _take_in(ctx: Context, reader: Reader, missing: Sequence[Sent]) -> tup
     failed: list[RemoteError] = []
     for one in sorted(missing, key=lambda one: reader.unread[one.guid] >= PATIENCE):
         try:
-            await _store(ctx, await reader.record.recover(one))
+            await _store(ctx, reader.provider, await reader.record.recover(one))
             reader.unread.pop(one.guid, None)
         except (NotFound, Refused) as error:
             log.warning("a delivery cannot be read back", delivery=one.guid, delivered=one.event, why=str(error))
@@ -177,9 +177,9 @@ async def _take_in(ctx: Context, reader: Reader, missing: Sequence[Sent]) -> tup
     return gone, failed[0] if failed else None
 
 
-async def _store(ctx: Context, recovered: Recovered) -> None:
+async def _store(ctx: Context, provider: str, one: Recovered) -> None:
     now = ctx.now()
-    await ctx.stores.main.write(lambda tx: inbox.store(tx, recovered.guid, recovered.event, recovered.body, now))
+    await ctx.stores.main.write(lambda tx: inbox.store(tx, provider, one.guid, one.event, one.body, now))
     ctx.signals.send("inbox")
 
 
@@ -195,7 +195,7 @@ async def _close_gap(ctx: Context, reader: Reader, since: int) -> None:
             log.warning("deployments cannot be listed", repository=home.repository.full_name, why=str(error))
             continue
         for one in listed:
-            await _store(ctx, one)
+            await _store(ctx, reader.provider, one)
 
 
 async def _wake(ctx: Context, reader: Reader, repository_ids: set[int]) -> None:

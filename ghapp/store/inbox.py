@@ -1,4 +1,7 @@
-"""Deliveries: stored before they are answered, worked off later, remembered to tell what was already known."""
+"""Deliveries: stored before they are answered, worked off later, remembered to tell what was already known.
+
+An id is its sender's, and none other's: it is kept with the sender's name before it.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +11,10 @@ from ghapp.store.base import Row, Tx
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
+    """``sender``: a provider, or another service that tells Kedge something."""
+
     id: int
+    sender: str
     guid: str
     event: str
     received_at: int
@@ -27,15 +33,20 @@ class Heard:
 
 
 def _delivery(row: Row) -> Delivery:
-    return Delivery(row["id"], row["guid"], row["event"], row["received_at"], row["attempts"], row["body"])
+    sender, _, guid = row["guid"].partition(" ")
+    return Delivery(row["id"], sender, guid, row["event"], row["received_at"], row["attempts"], row["body"])
 
 
-async def store(tx: Tx, guid: str, event: str, body: bytes, now: int) -> bool:
+def _key(sender: str, guid: str) -> str:
+    return f"{sender} {guid}"
+
+
+async def store(tx: Tx, sender: str, guid: str, event: str, body: bytes, now: int) -> bool:
     """Take a delivery in; False if this id was known."""
     changed = await tx.run(
         """INSERT INTO deliveries (guid, event, received_at, state, next_at, body)
            VALUES (:guid, :event, :now, 'waiting', :now, :body) ON CONFLICT (guid) DO NOTHING""",
-        guid=guid,
+        guid=_key(sender, guid),
         event=event,
         now=now,
         body=body,
@@ -43,10 +54,11 @@ async def store(tx: Tx, guid: str, event: str, body: bytes, now: int) -> bool:
     return changed > 0
 
 
-async def known(tx: Tx, guids: Sequence[str]) -> set[str]:
+async def known(tx: Tx, sender: str, guids: Sequence[str]) -> set[str]:
     """Those of these ids that were taken in already."""
-    rows = await tx.all("SELECT guid FROM deliveries WHERE guid = ANY(:guids)", guids=list(guids))
-    return {row["guid"] for row in rows}
+    keys = [_key(sender, guid) for guid in guids]
+    rows = await tx.all("SELECT guid FROM deliveries WHERE guid = ANY(:guids)", guids=keys)
+    return {row["guid"].partition(" ")[2] for row in rows}
 
 
 async def due(tx: Tx, now: int, limit: int) -> list[Delivery]:

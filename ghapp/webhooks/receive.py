@@ -43,7 +43,7 @@ async def receive(request: web.Request) -> web.Response:
     except Problem as problem:
         return error_response(problem)
     now = ctx.now()
-    new = await ctx.stores.main.write(lambda tx: inbox.store(tx, guid, event, body, now))
+    new = await ctx.stores.main.write(lambda tx: inbox.store(tx, "github", guid, event, body, now))
     if not new:
         return web.Response(status=200, text="already known\n")
     ctx.signals.send("inbox")

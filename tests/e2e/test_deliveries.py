@@ -22,7 +22,7 @@ def _signed(world: World, body: bytes) -> dict[str, str]:
 
 async def _row(world: World, guid: str) -> dict[str, Any]:
     """The delivery, once it was worked on."""
-    query = f"SELECT state, problem FROM deliveries WHERE guid = '{guid}' AND state <> 'waiting'"
+    query = f"SELECT state, problem FROM deliveries WHERE guid = 'github {guid}' AND state <> 'waiting'"
     [row] = await until(lambda: world.rows(query), lambda: f"{guid} was worked on\n{world.says()}")
     assert isinstance(row, dict)
     return row
@@ -121,4 +121,4 @@ async def test_deliveries_without_headers_or_too_large_are_refused(small: World)
     assert await _deliver(small, body, "", **_signed(small, body)) == 400
     large = b" " * (25 * 1024 * 1024 + 1)
     assert await _deliver(small, large, "large", **_signed(small, large)) == 413
-    assert await small.rows("SELECT id FROM deliveries WHERE guid = 'large'") == []
+    assert await small.rows("SELECT id FROM deliveries WHERE guid = 'github large'") == []

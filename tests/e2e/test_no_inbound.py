@@ -65,9 +65,9 @@ async def test_what_was_sent_while_the_app_was_down(quiet: World) -> None:
     await world.start_app()
     asked = lambda: _fields(world, "staging", "deployment_id")  # noqa: E731
     await until_equal(world, asked, deployments)
-    listed = ", ".join(f"'{guid}'" for guid in sent)
+    listed = ", ".join(f"'github {guid}'" for guid in sent)
     rows = await world.rows(f"SELECT guid FROM deliveries WHERE guid IN ({listed}) ORDER BY id")
-    assert ([row["guid"] for row in rows], len(sent)) == (sent, 40)
+    assert ([row["guid"].removeprefix("github ") for row in rows], len(sent)) == (sent, 40)
 
     await until_equal(world, lambda: _fields(world, "preview", "sha"), pushed)
     world.github.set_status(REPOSITORY, "release", "ci", "success")

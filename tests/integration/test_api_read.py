@@ -421,7 +421,7 @@ async def test_health_is_open_and_names_nothing(kedge: World) -> None:
 
 
 async def test_lag_is_since_the_oldest_that_is_due(kedge: World) -> None:
-    await kedge.ctx.stores.main.write(lambda tx: inbox.store(tx, "guid", "ping", b"{}", NOON))
+    await kedge.ctx.stores.main.write(lambda tx: inbox.store(tx, "github", "guid", "ping", b"{}", NOON))
     await kedge.ctx.stores.main.write(lambda tx: reconciled.begin(tx, "github", NOON - 10_000))
     await kedge.ask(deployment_id=5)  # owes the provider a status
     kedge.now[0] = NOON + 4_000

@@ -269,7 +269,7 @@ async def test_a_comment_is_acted_on_once(kedge: World) -> None:
 
 async def _hear_again(kedge: World, body: bytes) -> None:
     guid, now = f"again-{kedge.clock[0]}-{len(body)}", kedge.clock[0]
-    await kedge.ctx.stores.main.write(lambda tx: inbox.store(tx, guid, "issue_comment", body, now))
+    await kedge.ctx.stores.main.write(lambda tx: inbox.store(tx, "github", guid, "issue_comment", body, now))
     await kedge.quiet()
 
 

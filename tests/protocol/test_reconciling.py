@@ -98,7 +98,7 @@ class World:
     async def taken(self) -> list[str]:
         """What is in the inbox, in its order."""
         rows = await self.rig.ctx.stores.main.read(lambda tx: tx.all("SELECT guid FROM deliveries ORDER BY id"))
-        return [row["guid"] for row in rows]
+        return [row["guid"].removeprefix("github ") for row in rows]
 
     async def deployed(self) -> list[int]:
         """Let the inbox be worked off; the deployments that are deploys now, in the order of their numbers."""
@@ -142,7 +142,7 @@ async def test_what_arrived_by_itself_is_not_read_back(world: World) -> None:
     one = world.record.send()
     body = json.dumps(world.record.bodies[one.id]).encode()
     now = world.rig.clock[0]
-    await world.rig.ctx.stores.main.write(lambda tx: inbox.store(tx, one.guid, one.event, body, now))
+    await world.rig.ctx.stores.main.write(lambda tx: inbox.store(tx, "github", one.guid, one.event, body, now))
     await world.read_later()
     assert (world.record.asked, await world.deployed()) == ([], [1])
 
@@ -383,7 +383,9 @@ async def test_deliveries_read_back_and_webhooks_may_race(world: World) -> None:
     async def slow(one: Sent) -> Recovered:
         found = await recover(one)
         now = world.rig.clock[0]
-        await world.rig.ctx.stores.main.write(lambda tx: inbox.store(tx, found.guid, found.event, found.body, now))
+        await world.rig.ctx.stores.main.write(
+            lambda tx: inbox.store(tx, "github", found.guid, found.event, found.body, now)
+        )
         return found
 
     world.record.recover = slow  # type: ignore[method-assign, assignment]
