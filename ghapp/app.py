@@ -21,7 +21,8 @@ from ghapp.config import Settings, read_apps, unmet
 from ghapp.config_github import kept_settings
 from ghapp.credentials import PURPOSE, Credentials, opened, sealed, write
 from ghapp.sealing import sealer
-from ghapp.service import discovering, judging, outgoing, reconciling, reload, setting_up, sweeping, tokens
+from ghapp.service import discovering, judging, messaging, outgoing, reconciling, reload, setting_up, sweeping, tokens
+from ghapp.service.channel import Channel
 from ghapp.service.context import Context, system_clock
 from ghapp.store import credentials as stored
 from ghapp.store.base import StoreError
@@ -67,6 +68,11 @@ def sign_ins(settings: Settings, session: aiohttp.ClientSession) -> dict[str, Si
     return {"github": made}
 
 
+def channels(settings: Settings, session: aiohttp.ClientSession) -> dict[str, Channel]:
+    """Where Kedge speaks beside the providers, by name."""
+    return {}
+
+
 async def _context(settings: Settings, app: web.Application) -> AsyncIterator[None]:
     """Open what the app needs, run its workers, and end them in the opposite order."""
     stores = await open_stores(settings.database_url)
@@ -75,6 +81,7 @@ async def _context(settings: Settings, app: web.Application) -> AsyncIterator[No
             stores=stores,
             providers=providers(settings, session),
             sign_ins=sign_ins(settings, session),
+            channels=channels(settings, session),
             url=settings.url,
             accounts=settings.accounts,
             lease_key=hashlib.sha256(b"lease:" + settings.secret_keys[-1].encode()).digest(),
@@ -106,6 +113,7 @@ def _workers(settings: Settings, ctx: Context) -> list[tuple[str, Coroutine[None
         ("inbox", work.work_forever(ctx, github_events.parse)),
         ("reconciler", reconciling.reconcile_forever(ctx, every_s)),
         ("outbox", outgoing.deliver_forever(ctx)),
+        *((name, messaging.say_forever(ctx, name)) for name in ctx.channels),
         ("judging", judging.judge_forever(ctx)),
         ("sweep", sweeping.sweep_forever(ctx)),
         ("own configs", discovering.look_forever(ctx, list_ms)),

@@ -102,6 +102,7 @@ def tables(scale: Scale) -> list[Table]:
     event = ("at", "kind", "who", "deploy_id", "app", "environment")
     delivery = ("guid", "event", "received_at", "state", "next_at", "body")
     notice = ("channel", "deploy_id", "repository_id", "deployment_id", "body", "state", "created_at", "next_at")
+    message = ("channel", "target", "key", "deploy_id", "body", "state", "created_at", "next_at")
     check = ("repository_id", "sha", "key", "name", "state", "at", "serial", "counter", "seen_at")
     status = '{"state":"success","description":"x"}'
 
@@ -120,6 +121,7 @@ def tables(scale: Scale) -> list[Table]:
         ("events", event, ((NOW, kind(n), f"u{n % 7}", n, *of(n)) for n in deploys)),
         ("deliveries", delivery, ((f"g{n}", "status", NOW - 1000 * n, "done", 0, None) for n in deploys[::4])),
         ("notices", notice, (("status", n, 1, n, status, "done", NOW - 1000 * n, 0) for n in deploys[::4])),
+        ("messages", message, (("slack", "#d", f"k{n}", n, "{}", "done", NOW - 1000 * n, 0) for n in deploys[::4])),
         ("checks_seen", check, ((1, f"{n:040x}", "k", "ci", "success", n, n, n, NOW - n) for n in deploys[::4])),
         ("claims", ("claim_id", "deploy_id", "at"), ((f"c{n}", n, NOW - 1000 * n) for n in deploys[::100])),
     ]

@@ -27,6 +27,7 @@ class Readiness(msgspec.Struct, frozen=True):
     database: bool
     inbox_lag_s: float | None = None
     outbox_lag_s: float | None = None
+    messages_lag_s: float | None = None
     reconciler_lag_s: float | None = None
 
 
@@ -71,7 +72,7 @@ ROUTES = (
         method="GET",
         path="/readyz",
         handler=ready,
-        summary="The database can be reached; how far inbox, outbox and reconciler are behind.",
+        summary="The database can be reached; how far inbox, outbox, messages and reconciler are behind.",
         takes=AnyParams,
         answers={200: Readiness, 503: Readiness},
         scope=None,

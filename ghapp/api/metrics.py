@@ -86,6 +86,7 @@ def _cumulative(counted: Mapping[str, int], bounds_s: Iterable[float]) -> list[t
 def _plumbing(measured: Measured) -> Iterator[Metric]:
     yield _single("kedge_inbox_lag_seconds", "Since when the oldest delivery is due.", measured.inbox_lag_s)
     yield _single("kedge_outbox_lag_seconds", "Since when the oldest notice is due.", measured.outbox_lag_s)
+    yield _single("kedge_messages_lag_seconds", "Since when the oldest message is due.", measured.messages_lag_s)
     if measured.reconciler_lag_s is not None:
         about = "Since when something may be missing that a provider sent."
         yield _single("kedge_reconciler_lag_seconds", about, measured.reconciler_lag_s)

@@ -54,6 +54,9 @@ def told(kind: str, who: str | None, data: Mapping[str, object]) -> str:
             return f"The provider did not take the status: {_text(data, 'why')}"
         case "status_put_right":
             return "The provider showed an older state; it was put right."
+        case "message_refused":
+            where = " ".join(part for part in (_text(data, "channel"), _text(data, "target")) if part)
+            return f"It cannot be told on {where}: {_text(data, 'why')}"
         case "superseded":
             return f"{_text(data, 'by')} took its place."
         case "supersedes":

@@ -13,6 +13,7 @@ from cachetools import LRUCache
 
 from ghapp.core.config import AppConfig
 from ghapp.service.ancestry import Ancestry
+from ghapp.service.channel import Channel
 from ghapp.service.limits import Limits
 from ghapp.service.permissions import Permissions
 from ghapp.store.base import Tx, Work
@@ -69,15 +70,16 @@ class Apps:
 class Context:
     """One per process. ``apps`` is replaced whole when the config changes; everything else stays.
 
-    ``sign_ins``: where people can sign in, by provider. ``lease_key`` derives leases, so that none is stored.
+    ``sign_ins``: where people can sign in, by provider. ``channels``: where Kedge speaks beside the providers, by name.
+    ``lease_key`` derives leases, so that none is stored.
     ``started_at``: nothing expires before the app has been up for a while, because nobody could reach it.
     ``handed_out``: deploy id -> end (ms) of the newest repository token that its runner was given by this process;
-    ``told_cancel``: deploys whose runner was told of a cancel by it. ``quiet_until``: (provider, account) -> when (ms)
-    it wants to be asked again, where it said so. ``token_uses``: token id -> its last use (ms) that is not saved yet.
-    ``looked``: deploy id -> when (ms) it may be judged again as often as ever (`core.automatic.LOOKS`).
-    ``names``: deploy id -> ``app#number``, of those last spoken of. ``accounts``: whose events count, and whose
-    repositories may configure themselves; empty: those of the account that the provider's own standing belongs to.
-    Whoever replaces ``apps`` holds ``configuring``. ``stopping``: long polls end at once.
+    ``told_cancel``: deploys whose runner was told of a cancel by it. ``quiet_until``: (provider, account), or (channel,
+    ""), -> when (ms) it wants to be asked again, where it said so. ``token_uses``: token id -> its last use (ms) that
+    is not saved yet. ``looked``: deploy id -> when (ms) it may be judged again as often as ever
+    (`core.automatic.LOOKS`). ``names``: deploy id -> ``app#number``, of those last spoken of. ``accounts``: whose
+    events count, and whose repositories may configure themselves; empty: those of the account that the provider's own
+    standing belongs to. Whoever replaces ``apps`` holds ``configuring``. ``stopping``: long polls end at once.
 
     ``also`` is done in every transaction that decides, with what came of it: in a copy of the context for somebody
     whose asking is to be remembered together with what it did.
@@ -88,6 +90,7 @@ class Context:
     url: str
     lease_key: bytes = field(repr=False)
     sign_ins: Mapping[str, SignIn] = field(default_factory=dict)
+    channels: Mapping[str, Channel] = field(default_factory=dict)
     now: Callable[[], int] = system_clock
     apps: Apps = field(default_factory=Apps)
     signals: Signals = field(default_factory=Signals)
@@ -125,7 +128,7 @@ class Context:
         result = await self.stores.main.write(noting(self._with_also(work), noted))
         for one in noted:
             log.info("event", **{name: value for name, value in asdict(one).items() if value is not None})
-        for topic in ("claims", "outbox", "judging", "changes"):
+        for topic in ("claims", "outbox", "messages", "judging", "changes"):
             self.signals.send(topic)
         return result
 

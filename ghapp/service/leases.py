@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ghapp.core import forcing, gate, sentences, states
 from ghapp.core.checks import Check, CheckState, Policy, agree, evaluate
 from ghapp.core.values import STATUS_OF, Blocker, BlockerKind, DeploymentStatus, Door, State
-from ghapp.service import asking, lines, statuses, telling
+from ghapp.service import announcing, asking, lines, statuses
 from ghapp.service.claiming import LEASE_MS
 from ghapp.service.context import Context, lease_hash
 from ghapp.service.problems import Problem, of_step
@@ -56,11 +56,11 @@ async def renew(tx: Tx, ctx: Context, deploy: Deploy) -> None:
     now = ctx.now()
     if deploy.lost_since:
         await events.record(tx, now, "healed", who=deploy.runner, deploy=deploy.id)
-        await telling.changed(tx, ctx, deploy.id, deploy.state)
     await deploys.save(tx, deploy.id, lease_until=now + LEASE_MS, confirmed=1, lost_since=None)
     if deploy.runner:
         await places.see_runner(tx, deploy.runner, now)
     if deploy.lost_since:
+        await announcing.deploy_changed(tx, ctx, deploy)
         await lines.settle(tx, ctx, deploy.environment_id)
 
 

@@ -8,10 +8,10 @@ from ghapp.core import sentences
 from ghapp.core.actors import Actor
 from ghapp.core.config import AppConfig
 from ghapp.core.values import Lock
-from ghapp.service import lines, permits
+from ghapp.service import announcing, lines, permits
 from ghapp.service.context import Context
 from ghapp.service.problems import Problem
-from ghapp.store import events, locks, places
+from ghapp.store import locks, places
 from ghapp.store.base import Tx
 
 #: So long before a lock ends by itself its owner is told.
@@ -64,7 +64,7 @@ async def lock(
     await _put(tx, ctx, app_id, environment_id, replace(lock, since=since))
     now_held = await locks.of_scope(tx, app_id, environment_id) or lock
     kind = "locked" if before is None else "lock_changed" if before.who == lock.who else "lock_taken_over"
-    await _record(tx, ctx, kind, now_held, who=lock.who, before=before.who if before else None)
+    await announcing.lock_changed(tx, ctx, kind, now_held, who=lock.who, before=before.who if before else None)
     for one in covered:
         await lines.settle(tx, ctx, one, whole=True)
     return before
@@ -86,7 +86,7 @@ async def unlock(
     _allow(lock, who, reach)
     if lock:
         await locks.drop(tx, app_id, environment_id)
-        await _record(tx, ctx, "unlocked", lock, who=who)
+        await announcing.lock_changed(tx, ctx, "unlocked", lock, who=who)
     for one in covered:
         await lines.settle(tx, ctx, one, whole=True)
     return lock is not None
@@ -103,7 +103,7 @@ async def take_over(tx: Tx, ctx: Context, held_by: Sequence[Lock], who: str, rea
             continue
         app_id, environment_id = await locks.scope_of(tx, lock)
         await _put(tx, ctx, app_id, environment_id, replace(lock, who=who))
-        await _record(tx, ctx, "lock_taken_over", lock, who=who, before=lock.who)
+        await announcing.lock_changed(tx, ctx, "lock_taken_over", lock, who=who, before=lock.who)
 
 
 async def expire(tx: Tx, ctx: Context, app_id: int | None, environment_id: int | None) -> None:
@@ -119,7 +119,7 @@ async def tell_ending(tx: Tx, ctx: Context) -> None:
     now = ctx.now()
     for lock in await locks.ending(tx, now, now + TELL_BEFORE_MS):
         if await locks.tell(tx, *await locks.scope_of(tx, lock)):
-            await _record(tx, ctx, "lock_expiring", lock)
+            await announcing.lock_changed(tx, ctx, "lock_expiring", lock)
 
 
 def may_change(lock: Lock, who: str, reach: Reach) -> bool:
@@ -143,23 +143,5 @@ async def _release_ended(tx: Tx, ctx: Context, app_id: int | None, environment_i
     if lock is None or lock.until is None or lock.until > ctx.now():
         return False
     await locks.drop(tx, app_id, environment_id)
-    await _record(tx, ctx, "lock_expired", lock)
+    await announcing.lock_changed(tx, ctx, "lock_expired", lock)
     return True
-
-
-async def _record(
-    tx: Tx, ctx: Context, kind: str, lock: Lock, *, who: str | None = None, before: str | None = None
-) -> None:
-    """``owner`` is whose lock it is, or was until now (``before``)."""
-    await events.record(
-        tx,
-        ctx.now(),
-        kind,
-        who=who,
-        app=lock.app,
-        environment=lock.environment,
-        owner=before or lock.who,
-        reason=lock.reason,
-        since=lock.since,
-        until=lock.until,
-    )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ghapp.core.actors import Actor
 from ghapp.service.context import Context
-from ghapp.store import inbox, outbox, places, reconciled, standing, totals
+from ghapp.store import inbox, messages, outbox, places, reconciled, standing, totals
 from ghapp.store.base import Tx
 from ghapp.store.deploys import Deploy
 from ghapp.store.places import Runner
@@ -37,6 +37,7 @@ class Measured:
     runners: list[Runner]
     inbox_lag_s: float
     outbox_lag_s: float
+    messages_lag_s: float
     reconciler_lag_s: float | None
     rate_limits: Mapping[str, int]
 
@@ -55,11 +56,11 @@ async def ended(tx: Tx, deploy: Deploy) -> None:
         await totals.observe(tx, deploy.environment_id, DURATION, BOUNDS_S[DURATION], took_ms)
 
 
-async def lags(tx: Tx, now: int) -> tuple[float, float]:
-    """Inbox and outbox: seconds since what is oldest there became due; 0 where nothing is."""
-    since = await inbox.oldest_due(tx, now), await outbox.oldest_due(tx, now)
-    waiting, owed = ((now - at) / 1000 if at is not None else 0.0 for at in since)
-    return waiting, owed
+async def lags(tx: Tx, now: int) -> tuple[float, float, float]:
+    """Inbox, outbox and messages: seconds since what is oldest there became due; 0 where nothing is."""
+    since = await inbox.oldest_due(tx, now), await outbox.oldest_due(tx, now), await messages.oldest_due(tx, now)
+    waiting, owed, unsaid = ((now - at) / 1000 if at is not None else 0.0 for at in since)
+    return waiting, owed, unsaid
 
 
 async def reconciler_lag(tx: Tx, ctx: Context, now: int) -> float | None:
@@ -75,7 +76,7 @@ async def measure(ctx: Context, reader: Actor) -> Measured:
     now = ctx.now()
 
     async def work(tx: Tx) -> Measured:
-        inbox_lag_s, outbox_lag_s = await lags(tx, now)
+        inbox_lag_s, outbox_lag_s, messages_lag_s = await lags(tx, now)
         return Measured(
             now,
             [one for one in await totals.every(tx) if reader.sees(one.app, one.environment)],
@@ -83,6 +84,7 @@ async def measure(ctx: Context, reader: Actor) -> Measured:
             [one for one in await places.runners(tx) if one.seen_at >= now - RUNNER_GONE_MS],
             inbox_lag_s,
             outbox_lag_s,
+            messages_lag_s,
             await reconciler_lag(tx, ctx, now),
             _rate_limits(ctx),
         )

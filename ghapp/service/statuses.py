@@ -2,7 +2,7 @@
 
 from ghapp.core import sentences
 from ghapp.core.values import STATUS_OF, Blocker, DeploymentStatus, State
-from ghapp.service import telling
+from ghapp.service import announcing
 from ghapp.service.context import Context
 from ghapp.store import deploys, outbox
 from ghapp.store.base import Tx
@@ -44,7 +44,7 @@ async def want(tx: Tx, ctx: Context, deploy: Deploy, status: DeploymentStatus, *
     """The provider shall show this status from now on, and whoever follows the deploy hears of it. No status is owed
     for a deploy that the provider does not know."""
     if status.state != "inactive":
-        await telling.changed(tx, ctx, deploy.id, deploy.state)
+        await announcing.deploy_changed(tx, ctx, deploy)
     if deploy.deployment_id is None:
         return
     now = ctx.now()
@@ -74,7 +74,7 @@ def _send_at(deploy: Deploy, status: DeploymentStatus, now: int) -> int:
 async def want_or_grant(tx: Tx, ctx: Context, deploy: Deploy, status: DeploymentStatus) -> DeploymentStatus | None:
     """Want a status; if nobody may be writing, the runner is granted it and the outbox steps in only after."""
     if deploy.deployment_id is None:
-        await telling.changed(tx, ctx, deploy.id, deploy.state)
+        await announcing.deploy_changed(tx, ctx, deploy)
         return None
     now = ctx.now()
     if writer_free_at(deploy, ctx.started_at) > now:

@@ -7,10 +7,10 @@ import structlog
 
 from ghapp.core import sentences, states
 from ghapp.core.values import BlockerKind, State
-from ghapp.service import acting, asking, lines, locking, telling, tokens
+from ghapp.service import acting, announcing, asking, lines, locking, tokens
 from ghapp.service.context import Context
 from ghapp.service.leases import facts_of
-from ghapp.store import checks, comments, deploys, events, inbox, locks, outbox, places, waiting
+from ghapp.store import checks, comments, deploys, events, inbox, locks, messages, outbox, places, waiting
 from ghapp.store.base import Tx
 
 log = structlog.get_logger(__name__)
@@ -47,7 +47,7 @@ async def _expire_lease(tx: Tx, ctx: Context, deploy_id: int) -> None:
     elif deploy.state is State.RUNNING:
         await deploys.save(tx, deploy.id, lost_since=now)
         await events.record(tx, now, "lost", who=deploy.runner, deploy=deploy.id)
-        await telling.changed(tx, ctx, deploy.id, deploy.state)
+        await announcing.deploy_changed(tx, ctx, deploy)
     await lines.settle(tx, ctx, deploy.environment_id)
 
 
@@ -107,6 +107,7 @@ async def forget(ctx: Context) -> None:
     async def work(tx: Tx) -> None:
         await inbox.forget(tx, bodies_before=now - BODIES_MS, ids_before=now - IDS_MS)
         await outbox.forget(tx, now - BODIES_MS)
+        await messages.forget(tx, now - BODIES_MS)
         await checks.forget(tx, now - BODIES_MS)
         await deploys.forget_claims(tx, now - DAY_MS)
         await comments.forget(tx, now - IDS_MS)

@@ -35,11 +35,11 @@ from tests.scale_data import NOW, Scale, fill
 
 GROWING = (
     *("deploys", "events", "deliveries", "notices", "checks_seen", "claims", "log_chunks", "log_ends"),
-    *("comments", "tellings", "heads"),
+    *("comments", "tellings", "heads", "messages"),
 )
 #: Indexes of what is not over, which may be read whole.
 NOT_OVER = re.compile(
-    r"deploys_(line|heads|ready|active|automatic|leased|checks_until|of_sha|judged)|(notices_waiting|notices_due|deliveries_waiting)"
+    r"deploys_(line|heads|ready|active|automatic|leased|checks_until|of_sha|judged)|(notices_waiting|notices_due|messages_waiting|messages_due|deliveries_waiting)"
 )
 SCALE = Scale(finished=4000, lines=20, line=5, apps=10, environments=4)
 SHA = f"{70:040x}"
@@ -80,7 +80,9 @@ VALUES: dict[str, Any] = {
     "kind": "asked",
     "label": "x",
     "limit": 50,
+    "key": "k",
     "lock": Lock("ana", "why", NOW, None, "a1", "e0"),
+    "message_id": 3,
     "most": 30,
     "name": "a1",
     "names": ["a1"],
@@ -100,11 +102,13 @@ VALUES: dict[str, Any] = {
     "request": "request-70",
     "runner": Runner("r", (), None, "1", "b", NOW),
     "secret_hash": "x",
+    "sender": "github",
     "sealed": b"x",
     "sha": SHA,
     "since": NOW,
     "source": "github:acme/a1",
     "state": "done",
+    "target": "#deploys",
     "task": "deploy",
     "text": "x",
     "trouble": None,
@@ -138,6 +142,8 @@ SPECIAL: dict[str, list[dict[str, Any]]] = {
     "tokens.insert": [{"scopes": [], "apps": None, "environments": None, "labels": None, **_TOKEN}],
     "places.keep_environment": [{"app": App(2, "a1", 2)}],
     "releases.set_rolled_back": [{"before": 70}],
+    "messages.put": [{"body": "{}"}],
+    "messages.said": [{"body": "{}"}],
     "outbox.put": [{}, {"deploy_id": None}],
     "history.page": [
         {"state": state, "user": user, "before": before}

@@ -9,7 +9,7 @@ from ghapp.core.values import Blocker, BlockerKind, Lock, Repository
 from ghapp.service import acting, own_configs
 from ghapp.service.context import Apps
 from ghapp.service.lines import FRONT
-from ghapp.store import inbox, places, reconciled
+from ghapp.store import inbox, messages, places, reconciled
 from ghapp.store import own_configs as stored
 from ghapp.store.stores import Stores
 from tests.integration.kedge_world import ADMIN_TOKEN, BEARER, NOON, World, world
@@ -416,6 +416,7 @@ async def test_health_is_open_and_names_nothing(kedge: World) -> None:
             "database": True,
             "inbox_lag_s": 0.0,
             "outbox_lag_s": 0.0,
+            "messages_lag_s": 0.0,
             "reconciler_lag_s": None,
         }
 
@@ -423,13 +424,16 @@ async def test_health_is_open_and_names_nothing(kedge: World) -> None:
 async def test_lag_is_since_the_oldest_that_is_due(kedge: World) -> None:
     await kedge.ctx.stores.main.write(lambda tx: inbox.store(tx, "github", "guid", "ping", b"{}", NOON))
     await kedge.ctx.stores.main.write(lambda tx: reconciled.begin(tx, "github", NOON - 10_000))
-    await kedge.ask(deployment_id=5)  # owes the provider a status
+    deploy = await kedge.ask(deployment_id=5)  # owes the provider a status
+    owed = {"channel": "room", "target": "", "key": "k", "deploy_id": deploy.id, "body": "{}"}
+    await kedge.ctx.stores.main.write(lambda tx: messages.put(tx, **owed, now=NOON, next_at=NOON + 2_000))  # type: ignore[arg-type]
     kedge.now[0] = NOON + 4_000
     async with kedge.client.get("/readyz") as answer:
         assert await answer.json() == {
             "database": True,
             "inbox_lag_s": 4.0,
             "outbox_lag_s": 3.0,
+            "messages_lag_s": 2.0,
             "reconciler_lag_s": 14.0,
         }
     async with kedge.client.get("/metrics", headers=BEARER) as answer:
@@ -444,6 +448,7 @@ async def test_an_unreachable_database_is_not_ready_but_alive(kedge: World) -> N
             "database": False,
             "inbox_lag_s": None,
             "outbox_lag_s": None,
+            "messages_lag_s": None,
             "reconciler_lag_s": None,
         }
     async with kedge.client.get("/healthz") as answer:

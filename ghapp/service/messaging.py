@@ -1,0 +1,118 @@
+"""The workers of the channels, one each: a channel that hangs holds up neither another one nor a provider."""
+
+import asyncio
+
+import structlog
+from structlog.contextvars import bound_contextvars
+
+from ghapp.core.remote import RemoteError
+from ghapp.service import acting, workers
+from ghapp.service.attempts import Attempt, Fate, judge, retry_ms
+from ghapp.service.channel import Said
+from ghapp.service.context import Context
+from ghapp.service.naming import name_of
+from ghapp.store import events, messages
+from ghapp.store.base import Tx
+from ghapp.store.messages import Message
+
+log = structlog.get_logger(__name__)
+
+#: Wakes the workers.
+TOPIC = "messages"
+BATCH = 20
+#: Targets of one channel that are written to at once.
+AT_ONCE = 4
+
+
+async def say_forever(ctx: Context, channel: str) -> None:
+    """Until cancelled."""
+
+    async def next_at(tx: Tx, now: int) -> int | None:
+        quiet_until = _quiet_until(ctx, channel)
+        return quiet_until if quiet_until > now else await messages.next_at(tx, channel, now)
+
+    await workers.forever(ctx, TOPIC, lambda ctx: say_due(ctx, channel), next_at)
+
+
+async def say_due(ctx: Context, channel: str) -> int:
+    """Say what is due on a channel: targets beside each other, each one's messages in order; how many were tried."""
+    now = ctx.now()
+    if _quiet_until(ctx, channel) > now:
+        return 0
+    due = await ctx.stores.main.read(lambda tx: messages.due(tx, channel, now, BATCH))
+    targets: dict[str, list[Message]] = {}
+    for message in due:
+        targets.setdefault(message.target, []).append(message)
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def line(messages: list[Message]) -> None:
+        async with gate:
+            for message in messages:
+                if _quiet_until(ctx, channel) <= ctx.now():
+                    await _say(ctx, message)
+
+    await asyncio.gather(*(line(each) for each in targets.values()))
+    return len(due)
+
+
+def _quiet_until(ctx: Context, channel: str) -> int:
+    return ctx.quiet_until.get((channel, ""), 0)
+
+
+async def _say(ctx: Context, message: Message) -> None:
+    name = await name_of(ctx, message.deploy_id) if message.deploy_id is not None else None
+    with bound_contextvars(channel=message.channel, target=message.target, deploy=name):
+        taken = await ctx.stores.main.write(lambda tx: _take(tx, ctx, message))
+        if taken is None:
+            return
+        said: Said | None = None
+        try:
+            said = await ctx.channels[taken.channel].say(ctx, taken)
+            attempt = Attempt(Fate.SHOWN)
+        except RemoteError as error:
+            attempt = judge(error)
+        except Exception as error:
+            log.exception("a channel failed")
+            attempt = Attempt(Fate.UNSURE, str(error))
+        await ctx.stores.main.write(lambda tx: _settle(tx, ctx, taken, attempt, said))
+        if attempt.wait_ms is not None and ctx.channels[taken.channel].one_service:
+            ctx.quiet_until[(taken.channel, "")] = ctx.now() + attempt.wait_ms
+        if attempt.fate is not Fate.SHOWN:
+            log.warning("not said", fate=attempt.fate.value, why=attempt.problem)
+
+
+async def _take(tx: Tx, ctx: Context, message: Message) -> Message | None:
+    """As it is before it is said; saved first, that it may have been."""
+    current = await messages.waiting(tx, message.id)
+    if current is None or current.next_at > ctx.now():
+        return None
+    await messages.doubt(tx, current.id)
+    return current
+
+
+async def _settle(tx: Tx, ctx: Context, message: Message, attempt: Attempt, said: Said | None) -> None:
+    """Save what came of it. What it was owed for meanwhile is said in its time; who changes a deploy holds its
+    environment."""
+    if message.deploy_id is not None:
+        await acting.held(tx, message.deploy_id)
+    current = await messages.waiting(tx, message.id)
+    if current is None:
+        return
+    now = ctx.now()
+    if said:
+        owed_at = current.next_at if current.version != message.version else None
+        again_at = min((at for at in (owed_at, said.again_at) if at is not None), default=None)
+        await messages.said(tx, current.id, said.body, now)
+        if again_at is None:
+            await messages.end(tx, current.id, "done")
+        else:
+            await messages.wait(tx, current.id, again_at)
+    elif attempt.fate is Fate.REFUSED:
+        await messages.end(tx, current.id, "failed", attempt.problem)
+        if message.deploy_id is not None:
+            where = {"channel": message.channel, "target": message.target}
+            await events.record(tx, now, "message_refused", deploy=message.deploy_id, why=attempt.problem, **where)
+    else:
+        wait_ms = attempt.wait_ms if attempt.wait_ms is not None else retry_ms(message.attempts)
+        unsure = attempt.fate is Fate.UNSURE or message.unsure
+        await messages.postpone(tx, current.id, now + wait_ms, unsure=unsure, problem=attempt.problem)

@@ -1,0 +1,162 @@
+"""Messages: what is owed to channels beside the providers, retried until said, and what each channel keeps of it."""
+
+from dataclasses import dataclass
+
+from ghapp.store.base import Row, Tx
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """``key`` tells it from all others of its ``target``. ``body`` is JSON of the channel's own form: what is to be
+    said, or what was said. ``version`` counts how often it was owed. ``unsure``: an earlier answer was lost, so that it
+    may have been said. Times are ms."""
+
+    id: int
+    channel: str
+    target: str
+    key: str
+    deploy_id: int | None
+    body: str
+    version: int
+    created_at: int
+    next_at: int
+    said_at: int | None
+    attempts: int
+    unsure: bool
+    failed: bool
+
+
+def _message(row: Row) -> Message:
+    return Message(
+        id=row["id"],
+        channel=row["channel"],
+        target=row["target"],
+        key=row["key"],
+        deploy_id=row["deploy_id"],
+        body=row["body"],
+        version=row["version"],
+        created_at=row["created_at"],
+        next_at=row["next_at"],
+        said_at=row["said_at"],
+        attempts=row["attempts"],
+        unsure=bool(row["unsure"]),
+        failed=row["state"] == "failed",
+    )
+
+
+async def put(
+    tx: Tx, *, channel: str, target: str, key: str, deploy_id: int | None, body: str, now: int, next_at: int
+) -> None:
+    """Owe a message; one that is known by its ``key`` is owed again with the body that it has, unless it failed."""
+    await tx.run(
+        """INSERT INTO messages (channel, target, "key", deploy_id, body, state, created_at, next_at)
+           VALUES (:channel, :target, :key, :deploy_id, :body, 'waiting', :now, :next_at)
+           ON CONFLICT (channel, target, "key") DO UPDATE SET state = 'waiting', version = messages.version + 1,
+             next_at = excluded.next_at, attempts = 0 WHERE messages.state <> 'failed'""",
+        channel=channel,
+        target=target,
+        key=key,
+        deploy_id=deploy_id,
+        body=body,
+        now=now,
+        next_at=next_at,
+    )
+
+
+async def of_deploy(tx: Tx, deploy_id: int, channel: str) -> list[Message]:
+    """What a channel was owed about a deploy, also what it has said or given up."""
+    rows = await tx.all(
+        "SELECT * FROM messages WHERE deploy_id = :deploy_id AND channel = :channel ORDER BY id",
+        deploy_id=deploy_id,
+        channel=channel,
+    )
+    return [_message(row) for row in rows]
+
+
+async def hand_on(tx: Tx, message_id: int, deploy_id: int) -> None:
+    """It is about that deploy from now on."""
+    await tx.run("UPDATE messages SET deploy_id = :deploy_id WHERE id = :id", id=message_id, deploy_id=deploy_id)
+
+
+async def due(tx: Tx, channel: str, now: int, limit: int) -> list[Message]:
+    """What a channel is to say now."""
+    rows = await tx.all(
+        """SELECT * FROM messages WHERE state = 'waiting' AND channel = :channel AND next_at <= :now
+           ORDER BY next_at, id LIMIT :limit""",
+        channel=channel,
+        now=now,
+        limit=limit,
+    )
+    return [_message(row) for row in rows]
+
+
+async def waiting(tx: Tx, message_id: int) -> Message | None:
+    """The message if it is still owed."""
+    row = await tx.one("SELECT * FROM messages WHERE id = :id AND state = 'waiting'", id=message_id)
+    return _message(row) if row else None
+
+
+async def next_at(tx: Tx, channel: str, now: int) -> int | None:
+    row = await tx.one(
+        "SELECT MIN(next_at) AS at FROM messages WHERE state = 'waiting' AND channel = :channel AND next_at > :now",
+        channel=channel,
+        now=now,
+    )
+    return row["at"] if row else None
+
+
+async def oldest_due(tx: Tx, now: int) -> int | None:
+    """Since when the oldest message that was not said is due, of all channels; None where nothing is."""
+    row = await tx.one("SELECT MIN(next_at) AS at FROM messages WHERE state = 'waiting' AND next_at <= :now", now=now)
+    return row["at"] if row else None
+
+
+async def doubt(tx: Tx, message_id: int) -> None:
+    """About to be said: until an answer is saved, it may or may not have been."""
+    await tx.run("UPDATE messages SET unsure = 1 WHERE id = :id", id=message_id)
+
+
+async def said(tx: Tx, message_id: int, body: str, now: int) -> None:
+    """The answer is known, and what the channel keeps of it."""
+    await tx.run(
+        "UPDATE messages SET body = :body, said_at = :now, unsure = 0, attempts = 0 WHERE id = :id",
+        id=message_id,
+        body=body,
+        now=now,
+    )
+
+
+async def wait(tx: Tx, message_id: int, next_at: int) -> None:
+    """There is more to say then. That is no attempt."""
+    await tx.run("UPDATE messages SET next_at = :next_at WHERE id = :id", id=message_id, next_at=next_at)
+
+
+async def postpone(tx: Tx, message_id: int, next_at: int, *, unsure: bool, problem: str | None) -> None:
+    await tx.run(
+        """UPDATE messages SET next_at = :next_at, attempts = attempts + 1, unsure = :unsure, problem = :problem
+           WHERE id = :id""",
+        id=message_id,
+        next_at=next_at,
+        unsure=int(unsure),
+        problem=problem,
+    )
+
+
+async def end(tx: Tx, message_id: int, state: str, problem: str | None = None) -> None:
+    """``done``, until it is owed again, or ``failed`` for good."""
+    await tx.run(
+        "UPDATE messages SET state = :state, problem = :problem WHERE id = :id",
+        id=message_id,
+        state=state,
+        problem=problem,
+    )
+
+
+async def forget(tx: Tx, before: int) -> None:
+    """Drop what is said, but for what is about deploys that have not ended."""
+    await tx.run(
+        """DELETE FROM messages WHERE state <> 'waiting' AND created_at < :before AND NOT EXISTS (
+             SELECT 1 FROM deploys d
+             WHERE d.id = messages.deploy_id AND d.state IN ('queued', 'claimed', 'running'))""",
+        before=before,
+    )
