@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from rich.text import Text
 from ghapp.apps import Parsed, parse
 from ghapp.cli.errors import EXIT_USAGE
 from ghapp.config import apps_source
+from ghapp.config_slack import unheard
 from ghapp.core.config import Problem
 from ghapp.core.explaining import explain, repository
 
@@ -32,6 +33,8 @@ def check_config(named: Path | None, variables: Mapping[str, str], as_json: bool
         except (OSError, ValueError) as error:
             return _fail(f"{path} cannot be read ({getattr(error, 'strerror', None) or 'it is not UTF-8 text'})")
     place, parsed = str(path) if path else "KEDGE_APPS", parse(text)
+    if not any(variables.get(name, "").strip() for name in ("SLACK_BOT_TOKEN", "SLACK_WEBHOOK_URL")):
+        parsed = replace(parsed, warnings=(*parsed.warnings, *unheard(parsed.apps)))
     if parsed.problems:
         for problem in parsed.problems:
             print(_located(place, problem), file=sys.stderr)

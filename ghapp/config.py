@@ -12,6 +12,7 @@ from typing import Literal
 
 from ghapp.apps import parse
 from ghapp.config_github import GitHubHost, GitHubSettings, Wanted, github_app
+from ghapp.config_slack import SlackSettings, slack, unheard
 from ghapp.core.config import AppConfig
 from ghapp.core.settings import (
     NETWORK_SETTINGS,
@@ -65,6 +66,10 @@ SETTINGS = (
     Setting("GITHUB_WEB_URL", "derived from GITHUB_API_URL", "Base URL of GitHub's pages."),
     Setting("GITHUB_CLIENT_ID", "from kedge setup", "Client ID of the GitHub App, for sign-in with GitHub."),
     Setting("GITHUB_CLIENT_SECRET", "from kedge setup", "Client secret of the GitHub App, for sign-in with GitHub."),
+    Setting("SLACK_BOT_TOKEN", "none", "Bot token of the Slack app (xoxb-…): deploys are told and followed in Slack."),
+    Setting("SLACK_APP_TOKEN", "none", "App-level token of the Slack app (xapp-…): buttons and /kedge in Slack."),
+    Setting("SLACK_WEBHOOK_URL", "none", "Incoming webhook of Slack, where there is no Slack app: it is only told."),
+    Setting("SLACK_API_URL", "https://slack.com/api", "Base URL of Slack's Web API."),
     *NETWORK_SETTINGS,
 )
 
@@ -80,7 +85,8 @@ class Settings:
     ``url`` has no slash at its end. Of ``apps_path`` and ``apps_text`` one is set: see `read_apps`.
     ``accounts`` is empty for the App's owner. ``secret_keys``: the first makes, all are accepted.
     ``github`` is None where no app needs it, and while ``setup`` says that set-up is to make the App at that host.
-    ``lasting``: what is written under ``data`` outlives the process. ``warnings`` are sentences to be shown at start.
+    ``slack`` is None where there is none. ``lasting``: what is written under ``data`` outlives the process.
+    ``warnings`` are sentences to be shown at start.
     """
 
     host: str
@@ -100,6 +106,7 @@ class Settings:
     network: Network
     warnings: tuple[str, ...] = ()
     setup: GitHubHost | None = None
+    slack: SlackSettings | None = None
     lasting: bool = True
 
     @property
@@ -124,7 +131,8 @@ def load(environ: Mapping[str, str], *, setup: bool = False) -> Settings:
     data = env.folder("KEDGE_DATA", "~/.local/share/kedge", Path.home).absolute()
     inbound = env.choice("KEDGE_INBOUND", "webhooks", "none")
     apps_path, apps_text = _apps_source(env)
-    needed = any(app.via == "github" for app in _apps(env, apps_path, apps_text))
+    apps = _apps(env, apps_path, apps_text)
+    needed = any(app.via == "github" for app in apps)
     wanted = Wanted(needed=needed, webhooks=inbound == "webhooks", setup=setup)
     settings = Settings(
         host=host,
@@ -141,6 +149,7 @@ def load(environ: Mapping[str, str], *, setup: bool = False) -> Settings:
         inbound="webhooks" if inbound == "webhooks" else "none",
         github=(app := github_app(env, data / FILE if not ephemeral else None, wanted)).settings,
         setup=app.to_make_at,
+        slack=_slack(env, apps),
         lasting=not ephemeral,
         network=env.network(lambda path: Path(path).is_file()),
         secret_keys=_secret_keys(env, data, ephemeral=ephemeral),
@@ -223,6 +232,13 @@ def _apps(env: Environment, path: Path | None, text: str | None) -> tuple[AppCon
     env.problems += [f"{place}: {problem}" for problem in parsed.problems]
     env.warnings += [f"{place}: {warning}" for warning in parsed.warnings]
     return parsed.apps
+
+
+def _slack(env: Environment, apps: tuple[AppConfig, ...]) -> SlackSettings | None:
+    found = slack(env)
+    if found is None:
+        env.warnings += [f"KEDGE_APPS: {problem}" for problem in unheard(apps)]
+    return found
 
 
 def _url(env: Environment, host: str, port: int) -> str:

@@ -223,6 +223,11 @@ def _timeout(node: Node, findings: Findings) -> int:
     return duration(node, findings) or MAX_DURATION_S
 
 
+def _one_or_several(node: Node, findings: Findings) -> str | tuple[str, ...] | None:
+    found: str | tuple[str, ...] | None = (list_of(_line) if isinstance(node, Listing) else _line)(node, findings)
+    return found
+
+
 _line = matching(re.compile(r"[^\x00-\x1f\x7f]+"), "one line of text")
 name = matching(LABEL, "made of letters, digits and ._- (at most 63, the first a letter or digit)")
 names: Reader = list_of(name)
@@ -257,5 +262,5 @@ READERS: dict[str, Reader] = {
     "secrets": list_of(matching(VARIABLE, _VARIABLE_FORM)),
     "runner": names,
     "token": _boolean,
-    "notify": record({"slack": _line, "pull_request": _boolean}, lambda _node, _findings, values: values),
+    "notify": record({"slack": _one_or_several, "pull_request": _boolean}, lambda _node, _findings, values: values),
 }

@@ -26,10 +26,15 @@ class Auto:
 
 @dataclass(frozen=True, slots=True)
 class Notify:
-    """Where people hear of deploys: a Slack channel, the pull request."""
+    """Where people hear of deploys: one Slack channel or several, the pull request."""
 
-    slack: str | None = None
+    slack: str | tuple[str, ...] | None = None
     pull_request: bool = False
+
+    @property
+    def rooms(self) -> tuple[str, ...]:
+        """The Slack channels."""
+        return (self.slack,) if isinstance(self.slack, str) else self.slack or ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,8 @@ def _lines(one: EnvironmentConfig) -> Iterator[tuple[str, str]]:
         yield "secrets", f"{', '.join(one.secrets)}; the runner has their values"
     if one.url:
         yield "is at", one.url
+    if one.notify.rooms:
+        yield "told in", f"Slack: {', '.join(one.notify.rooms)}"
 
 
 def _who(one: EnvironmentConfig) -> str:

@@ -165,6 +165,13 @@ def test_an_environment_overrides_its_app() -> None:
     assert second.env == {"A": "app", "B": "own", "C": "own"}
     assert second.tasks == {"one": "app", "two": "own"}
     assert second.notify == Notify("#own", pull_request=True)
+    assert (first.notify.rooms, Notify().rooms) == (("#app",), ())
+
+
+def test_one_room_or_several() -> None:
+    (app,) = good('a: {deploy: x, notify: {slack: ["#a", C024BE91L]}}')
+    assert app.environments[0].notify.rooms == ("#a", "C024BE91L")
+    assert sole_problem('a: {deploy: x, notify: {slack: ["#a", 1]}}')
 
 
 def test_a_command_may_stand_in_the_environments_alone() -> None:

@@ -105,6 +105,20 @@ def test_every_problem_with_its_line(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert [line.partition(": ")[0] for line in seen.err.splitlines()] == [f"{path}:3", f"{path}:5"]
 
 
+def test_a_room_where_there_is_no_slack(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "apps.yml"
+    path.write_text("a:\n  deploy: x {sha}\n  notify: {slack: ['#deploys']}\n")
+    monkeypatch.delenv("SLACK_BOT_TOKEN", raising=False)
+    monkeypatch.delenv("SLACK_WEBHOOK_URL", raising=False)
+    assert main(["check-config", str(path), "--no-json"]) == 0
+    assert "warning: " in (said := capsys.readouterr().out) and "nobody hears it in #deploys" in said
+    monkeypatch.setenv("SLACK_BOT_TOKEN", "xoxb-1")
+    assert main(["check-config", str(path), "--no-json"]) == 0
+    assert "nobody hears" not in (said := capsys.readouterr().out) and "Slack: #deploys" in said
+
+
 def test_no_config(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("KEDGE_APPS", raising=False)

@@ -25,6 +25,7 @@ from ghapp.__main__ import main
 from ghapp.apps import parse
 from ghapp.config import Settings
 from ghapp.config_github import GitHubHost
+from ghapp.config_slack import SlackSettings
 from ghapp.core.settings import Environment, Network, Setting, SettingsError, help_text, in_clear, markdown_table
 from ghapp.credentials import Credentials
 from runner import config as runner_config
@@ -762,3 +763,46 @@ def test_the_real_environment_is_a_mapping_like_any(foreign: dict[str, str], mon
     for name, value in foreign.items():
         monkeypatch.setenv(name, value)
     assert config.load(os.environ) == config.load(foreign)
+
+
+# Slack
+
+
+def test_slack(environ: dict[str, str]) -> None:
+    assert config.load(environ).slack is None
+    found = config.load({**environ, "SLACK_BOT_TOKEN": "xoxb-1", "SLACK_APP_TOKEN": "xapp-1"}).slack
+    assert found == SlackSettings(bot_token="xoxb-1", app_token="xapp-1")
+    assert "xoxb-1" not in repr(found) and "xapp-1" not in repr(found)
+    url = "https://hooks.slack.com/services/T1/B1/secret"
+    found = config.load({**environ, "SLACK_WEBHOOK_URL": url, "SLACK_API_URL": "http://127.0.0.1:7/api/"}).slack
+    assert found == SlackSettings(webhook_url=url, api_url="http://127.0.0.1:7/api")
+    assert "secret" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"SLACK_BOT_TOKEN": "xapp-1"}, "SLACK_BOT_TOKEN must begin with xoxb-"),
+        ({"SLACK_BOT_TOKEN": "xoxb-1", "SLACK_APP_TOKEN": "1"}, "SLACK_APP_TOKEN must begin with xapp-"),
+        ({"SLACK_APP_TOKEN": "xapp-1"}, "SLACK_APP_TOKEN is set, but SLACK_BOT_TOKEN is not"),
+        ({"SLACK_WEBHOOK_URL": "http://hooks.slack.com/services/T1"}, "SLACK_WEBHOOK_URL must be the https://"),
+        ({"SLACK_WEBHOOK_URL": "https://hooks.slack.com/"}, "SLACK_WEBHOOK_URL must be the https://"),
+        ({"SLACK_WEBHOOK_URL": "hooks"}, "SLACK_WEBHOOK_URL must be the https://"),
+        ({"SLACK_BOT_TOKEN": "xoxb-1", "SLACK_API_URL": "slack.com"}, "SLACK_API_URL must be"),
+    ],
+)
+def test_slack_that_cannot_be_used(environ: dict[str, str], changed: dict[str, str], said: str) -> None:
+    assert sole_problem(environ, **changed).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"SLACK_BOT_TOKEN": "xoxb-1", "SLACK_WEBHOOK_URL": "https://h.test/x"}, "SLACK_WEBHOOK_URL is not used"),
+        ({"SLACK_BOT_TOKEN": "xoxb-1", "SLACK_API_URL": "http://slack.test/api"}, "SLACK_API_URL is http://"),
+        ({"KEDGE_APPS": "a: {deploy: 'x {sha}', notify: {slack: '#a'}}"}, "KEDGE_APPS: line 1: a.notify.slack: nobody"),
+    ],
+)
+def test_slack_that_is_doubtful(environ: dict[str, str], changed: dict[str, str], said: str) -> None:
+    (warning,) = config.load({**environ, **changed}).warnings
+    assert warning.startswith(said)
