@@ -17,13 +17,26 @@ from ghapp.api.auth import authenticate
 from ghapp.api.common import BODY_LIMIT, CONTEXT, SETTINGS, errors, wire_version
 from ghapp.api.observing import observe
 from ghapp.api.streaming import stop_following
+from ghapp.channels.slack import SlackClient
 from ghapp.config import Settings, read_apps, unmet
 from ghapp.config_github import kept_settings
 from ghapp.credentials import PURPOSE, Credentials, opened, sealed, write
 from ghapp.sealing import sealer
-from ghapp.service import discovering, judging, messaging, outgoing, reconciling, reload, setting_up, sweeping, tokens
+from ghapp.service import (
+    discovering,
+    judging,
+    messaging,
+    outgoing,
+    reconciling,
+    reload,
+    setting_up,
+    slack_telling,
+    sweeping,
+    tokens,
+)
 from ghapp.service.channel import Channel
 from ghapp.service.context import Context, system_clock
+from ghapp.service.slack_telling import SlackTelling
 from ghapp.store import credentials as stored
 from ghapp.store.base import StoreError
 from ghapp.store.stores import open_stores
@@ -31,7 +44,7 @@ from ghapp.vcs import github_events
 from ghapp.vcs.base import AppClient, SignIn
 from ghapp.vcs.github_app import GitHubApp
 from ghapp.vcs.github_sign_in import GitHubSignIn
-from ghapp.vcs.session import open_session
+from ghapp.vcs.session import open_session, proxy_named_for
 from ghapp.web import routes as web_routes
 from ghapp.web.setup import SETUP, Setup, until_set_up
 from ghapp.web.shell import refusals, secure
@@ -70,7 +83,12 @@ def sign_ins(settings: Settings, session: aiohttp.ClientSession) -> dict[str, Si
 
 def channels(settings: Settings, session: aiohttp.ClientSession) -> dict[str, Channel]:
     """Where Kedge speaks beside the providers, by name."""
-    return {}
+    slack = settings.slack
+    if slack is None or slack.bot_token is None:
+        return {}
+    proxy = proxy_named_for(slack.api_url)
+    client = SlackClient(session, token=slack.bot_token, api_url=slack.api_url, proxy=str(proxy) if proxy else None)
+    return {slack_telling.NAME: SlackTelling(client, buttons=slack.app_token is not None)}
 
 
 async def _context(settings: Settings, app: web.Application) -> AsyncIterator[None]:

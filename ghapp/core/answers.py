@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from ghapp.core import chat, sentences
 from ghapp.core.values import Blocker, BlockerKind, Lock, State
@@ -52,6 +53,30 @@ def ways_of(
     else:
         found.append(again)
     return tuple(chat.written(command) for command in found)
+
+
+class Action(StrEnum):
+    """What can be done about a deploy with one press, where people see it."""
+
+    CANCEL = "cancel"
+    RETRY = "retry"
+    ROLLBACK = "rollback"
+    FORCE = "force"
+    UNLOCK = "unlock"
+
+
+def actions_of(state: State, blockers: Sequence[Blocker], *, own_lock: bool) -> tuple[Action, ...]:
+    """Those that make sense where a deploy stands. ``own_lock``: what holds it is a lock of its environment alone."""
+    kinds = {blocker.kind for blocker in blockers}
+    if state is State.QUEUED:
+        unlock = [Action.UNLOCK] if BlockerKind.LOCK in kinds and own_lock else []
+        force = [Action.FORCE] if kinds & {BlockerKind.LOCK, BlockerKind.CHECKS} else []
+        return (*unlock, *force, Action.CANCEL)
+    if state in {State.CLAIMED, State.RUNNING}:
+        return (Action.CANCEL,)
+    if state is State.SUCCEEDED:
+        return (Action.ROLLBACK,)
+    return (Action.RETRY,) if kinds <= {BlockerKind.CHECKS} else ()
 
 
 # What was done

@@ -60,17 +60,33 @@ def estimate(
     return running, found
 
 
+def typical_ms(sample: Sequence[int]) -> int | None:
+    """How long it runs, judged by how long the newest ran (ms)."""
+    return round(median(sample)) if sample else None
+
+
+def tenths(now: int, started_at: int, usual_ms: int) -> int:
+    """How many tenths of its usual time it has run, at most ten."""
+    return min(10, max(0, now - started_at) * 10 // max(usual_ms, 1))
+
+
+def next_tenth_at(now: int, started_at: int, usual_ms: int) -> int | None:
+    """When (ms) the next tenth is over; None after the last."""
+    over = tenths(now, started_at, usual_ms)
+    return None if over == 10 else started_at + -(-(over + 1) * usual_ms // 10)
+
+
 def _running(now: int, took: Mapping[str, Sequence[int]], active: Active) -> Estimate | None:
-    typical_ms = _typical(took, active.task)
-    if typical_ms is None or active.lost:
+    usual_ms = typical_ms(took.get(active.task, ()))
+    if usual_ms is None or active.lost:
         return None
     starts_at = now if active.started_at is None else active.started_at
-    return Estimate(starts_at, max(now, starts_at + typical_ms))
+    return Estimate(starts_at, max(now, starts_at + usual_ms))
 
 
 def _waiting(one: Waiting, took: Mapping[str, Sequence[int]], free_at: int | None) -> Estimate | None:
-    typical_ms = _typical(took, one.task)
-    if typical_ms is None or free_at is None:
+    usual_ms = typical_ms(took.get(one.task, ()))
+    if usual_ms is None or free_at is None:
         return None
     starts_at = free_at
     for blocker in one.blockers:
@@ -78,9 +94,4 @@ def _waiting(one: Waiting, took: Mapping[str, Sequence[int]], free_at: int | Non
             starts_at = max(starts_at, blocker.until)
         elif blocker.kind is not BlockerKind.TURN and blocker.message != sentences.ready():
             return None
-    return Estimate(starts_at, starts_at + typical_ms)
-
-
-def _typical(took: Mapping[str, Sequence[int]], task: str) -> int | None:
-    sample = took.get(task)
-    return round(median(sample)) if sample else None
+    return Estimate(starts_at, starts_at + usual_ms)

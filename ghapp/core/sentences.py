@@ -285,6 +285,10 @@ def queued() -> str:
     return "In line."
 
 
+def waited(seconds: float) -> str:
+    return f"It has waited for {duration(seconds)}."
+
+
 def claimed(runner: str) -> str:
     return f"Runner {runner} asks the checks and prepares."
 

@@ -1,68 +1,15 @@
 """What Kedge writes on a pull request: how a deploy goes, and answers to commands. Pure: facts in, Markdown out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from ghapp.core import sentences
 from ghapp.core.answers import Answer
 from ghapp.core.chat import USAGE
-from ghapp.core.values import Blocker, State
+from ghapp.notify.facts import SIGNS, Commit, Progress, Shipped
 from ghapp.notify.markdown import code, link, text
 
-#: Commits that are listed; more are counted.
-COMMITS = 10
 #: GitHub takes 65,536 characters: https://docs.github.com/en/rest/issues/comments
 LIMIT = 60_000
-
-_SIGNS = {
-    State.QUEUED: "⏳",
-    State.CLAIMED: "⏳",
-    State.RUNNING: "🚀",
-    State.SUCCEEDED: "✅",
-    State.FAILED: "❌",
-    State.ERRORED: "❌",
-    State.CANCELLED: "🚫",
-    State.REJECTED: "🚫",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    sha: str
-    message: str
-    author: str
-    url: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Shipped:
-    """What a deploy brings: the newest of ``count`` commits since what is live, or a sentence where that is no list."""
-
-    since: str = ""
-    count: int = 0
-    commits: tuple[Commit, ...] = ()
-    url: str | None = None
-    note: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """One deploy as it stands. ``request`` tells it from every other one, of other databases too."""
-
-    request: str
-    name: str
-    environment: str
-    sha: str
-    ref: str
-    task: str
-    user: str
-    state: State
-    sentence: str
-    blockers: tuple[Blocker, ...] = ()
-    ways: tuple[str, ...] = ()
-    page: str
-    environment_url: str | None = None
-    shipped: Shipped = field(default_factory=Shipped)
 
 
 def deploy_marker(request: str) -> str:
@@ -81,7 +28,7 @@ def progress(of: Progress) -> str:
         what += f" ({code(of.ref)})"
     doing = "" if of.task == "deploy" else f"{text(of.task)}: "
     parts = [
-        f"{deploy_marker(of.request)}\n{_SIGNS[of.state]} **{link(text(of.name), of.page)}** {doing}{what} to "
+        f"{deploy_marker(of.request)}\n{SIGNS[of.state]} **{link(text(of.name), of.page)}** {doing}{what} to "
         f"**{text(of.environment)}**, asked for by {text(of.user)}",
         _standing(of),
         _shipped(of.shipped),

@@ -20,7 +20,7 @@ from ghapp.store.base import Tx, Work
 from ghapp.store.events import Noted, noting
 from ghapp.store.session import Background
 from ghapp.store.stores import Stores
-from ghapp.vcs.base import AppClient, SignIn
+from ghapp.vcs.base import AppClient, Comparison, SignIn
 
 log = structlog.get_logger(__name__)
 
@@ -77,9 +77,10 @@ class Context:
     ``told_cancel``: deploys whose runner was told of a cancel by it. ``quiet_until``: (provider, account), or (channel,
     ""), -> when (ms) it wants to be asked again, where it said so. ``token_uses``: token id -> its last use (ms) that
     is not saved yet. ``looked``: deploy id -> when (ms) it may be judged again as often as ever
-    (`core.automatic.LOOKS`). ``names``: deploy id -> ``app#number``, of those last spoken of. ``accounts``: whose
-    events count, and whose repositories may configure themselves; empty: those of the account that the provider's own
-    standing belongs to. Whoever replaces ``apps`` holds ``configuring``. ``stopping``: long polls end at once.
+    (`core.automatic.LOOKS`). ``names``: deploy id -> ``app#number``, of those last spoken of. ``compared``: (repository
+    row, base, head) -> what lies between two shas, which never changes. ``accounts``: whose events count, and whose
+    repositories may configure themselves; empty: those of the account that the provider's own standing belongs to.
+    Whoever replaces ``apps`` holds ``configuring``. ``stopping``: long polls end at once.
 
     ``also`` is done in every transaction that decides, with what came of it: in a copy of the context for somebody
     whose asking is to be remembered together with what it did.
@@ -107,6 +108,7 @@ class Context:
     configuring: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
     looked: LRUCache[int, float] = field(default_factory=lambda: LRUCache(10_000), repr=False)
     names: LRUCache[int, str] = field(default_factory=lambda: LRUCache(10_000), repr=False)
+    compared: LRUCache[tuple[int, str, str], Comparison] = field(default_factory=lambda: LRUCache(1_000), repr=False)
     stopping: bool = False
     _deciding: Background = field(default_factory=Background, repr=False)
 

@@ -79,7 +79,8 @@ async def _write_progress(ctx: Context, conversation: Conversation, notice: Noti
             await ctx.stores.main.write(lambda tx: comments.leave(tx, deploy_id))
             return None
         number = found[0].number
-    text = notes.progress(await told.progress(ctx, deploy))
+    _, facts = await told.progress(ctx, deploy, await told.shipped(ctx, deploy))
+    text = notes.progress(facts)
     if known.comment_id is None:
         return number, await _once(conversation, notice, number, notes.deploy_marker(deploy.request), text)
     await conversation.edit(known.comment_id, text)

@@ -1,23 +1,37 @@
-"""How a deploy stands, as it is told on a pull request: what it brings, what it waits for, what can be done."""
+"""How a deploy stands, as it is told elsewhere: what it brings, what it waits for, what can be done."""
 
-from ghapp.core import answers, sentences
+from dataclasses import dataclass
+
+from ghapp.core import answers, estimates, sentences
 from ghapp.core.remote import RateLimited, RemoteError
-from ghapp.core.values import State
-from ghapp.notify.pull_request import COMMITS, Commit, Progress, Shipped
+from ghapp.core.values import BlockerKind, Lock, Repository, State
+from ghapp.notify.facts import COMMITS, Commit, Progress, Shipped
 from ghapp.service import seeing
 from ghapp.service.context import Context
-from ghapp.store import deploys, places
+from ghapp.service.seeing import Seen
+from ghapp.store import deploys, durations, locks, places
 from ghapp.store.base import Tx
 from ghapp.store.deploys import Deploy
+from ghapp.vcs.base import Comparison
 
 
-async def progress(ctx: Context, deploy: Deploy) -> Progress:
-    """Raises RateLimited; without the commits where the provider cannot tell them."""
-    seen = await ctx.stores.main.read(lambda tx: seeing.deploy(tx, ctx, deploy.app, deploy.number))
-    deploy = seen.deploy
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """What a deploy is told with besides itself."""
+
+    seen: Seen
+    locks: list[Lock]
+    usual_ms: int | None
+
+
+async def progress(ctx: Context, deploy: Deploy, shipped: Shipped) -> tuple[Deploy, Progress]:
+    """How it stands at this moment, and the deploy as it is then."""
+    around = await ctx.stores.main.read(lambda tx: _around(tx, ctx, deploy))
+    deploy = around.seen.deploy
     waiting = deploy.state is State.QUEUED
     blockers = deploy.blockers if waiting or deploy.state is State.REJECTED else ()
-    return Progress(
+    own_lock = bool(around.locks) and all(one.environment for one in around.locks)
+    facts = Progress(
         request=deploy.request,
         name=deploy.name,
         environment=deploy.environment,
@@ -31,10 +45,26 @@ async def progress(ctx: Context, deploy: Deploy) -> Progress:
         ways=answers.ways_of(
             await say_app(ctx, deploy), deploy.environment, deploy.number, deploy.sha, deploy.state, blockers
         ),
+        actions=answers.actions_of(deploy.state, deploy.blockers, own_lock=own_lock),
+        position=around.seen.position,
+        started_at=deploy.started_at,
+        usual_ms=around.usual_ms,
         page=ctx.page(deploy.app, deploy.number),
         environment_url=deploy.config.url if deploy.state is State.SUCCEEDED else None,
-        shipped=await _shipped(ctx, deploy),
+        shipped=shipped,
     )
+    return deploy, facts
+
+
+async def _around(tx: Tx, ctx: Context, deploy: Deploy) -> _Around:
+    seen = await seeing.deploy(tx, ctx, deploy.app, deploy.number)
+    held_by = await locks.on(tx, deploy.environment_id, ctx.now()) if _holds(seen.deploy) else []
+    took = await durations.newest(tx, deploy.environment_id, deploy.task, estimates.SAMPLE)
+    return _Around(seen, held_by, estimates.typical_ms(took))
+
+
+def _holds(deploy: Deploy) -> bool:
+    return any(blocker.kind is BlockerKind.LOCK for blocker in deploy.blockers)
 
 
 def sentence(deploy: Deploy) -> str:
@@ -64,8 +94,9 @@ async def say_app(ctx: Context, deploy: Deploy) -> str | None:
     return deploy.app if len(apps) > 1 else None
 
 
-async def _shipped(ctx: Context, deploy: Deploy) -> Shipped:
-    """The commits since what is live, or was when it started."""
+async def shipped(ctx: Context, deploy: Deploy) -> Shipped:
+    """The commits since what is live, or was when it started; none where the provider cannot tell them. Raises
+    RateLimited."""
     live = await ctx.stores.main.read(lambda tx: deploys.live(tx, deploy.environment_id))
     base = deploy.previous_sha if deploy.started_at else live.sha if live else None
     since = live.name if live and live.sha == base else sentences.short(base or "")
@@ -75,7 +106,7 @@ async def _shipped(ctx: Context, deploy: Deploy) -> Shipped:
         return Shipped(note=f"{sentences.short(base)} is live there already." if not deploy.state.terminal else None)
     _, repository = await ctx.stores.main.read(lambda tx: places.repository(tx, deploy.repository_id))
     try:
-        found = await ctx.providers[deploy.via].repository(repository).compare(base, deploy.sha)
+        found = await _compared(ctx, deploy, repository, base)
     except RateLimited:
         raise
     except RemoteError:
@@ -84,3 +115,10 @@ async def _shipped(ctx: Context, deploy: Deploy) -> Shipped:
         return Shipped(note=f"It takes {found.behind_by} commits back, to before {since}.", url=found.url)
     newest = tuple(Commit(one.sha, one.message, one.author, one.url) for one in reversed(found.commits))
     return Shipped(since, found.ahead_by, newest[:COMMITS], found.url)
+
+
+async def _compared(ctx: Context, deploy: Deploy, repository: Repository, base: str) -> Comparison:
+    known = (deploy.repository_id, base, deploy.sha)
+    if known not in ctx.compared:
+        ctx.compared[known] = await ctx.providers[deploy.via].repository(repository).compare(base, deploy.sha)
+    return ctx.compared[known]

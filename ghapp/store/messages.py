@@ -9,7 +9,8 @@ from ghapp.store.base import Row, Tx
 class Message:
     """``key`` tells it from all others of its ``target``. ``body`` is JSON of the channel's own form: what is to be
     said, or what was said. ``version`` counts how often it was owed. ``unsure``: an earlier answer was lost, so that it
-    may have been said. Times are ms."""
+    may have been said. ``state``: ``waiting``, ``done``, or given up for good: ``failed``, ``handed_on``. Times are
+    ms."""
 
     id: int
     channel: str
@@ -23,7 +24,7 @@ class Message:
     said_at: int | None
     attempts: int
     unsure: bool
-    failed: bool
+    state: str
 
 
 def _message(row: Row) -> Message:
@@ -40,19 +41,20 @@ def _message(row: Row) -> Message:
         said_at=row["said_at"],
         attempts=row["attempts"],
         unsure=bool(row["unsure"]),
-        failed=row["state"] == "failed",
+        state=row["state"],
     )
 
 
 async def put(
     tx: Tx, *, channel: str, target: str, key: str, deploy_id: int | None, body: str, now: int, next_at: int
 ) -> None:
-    """Owe a message; one that is known by its ``key`` is owed again with the body that it has, unless it failed."""
+    """Owe a message; one that is known by its ``key`` is owed again with the body that it has, unless it was
+    given up."""
     await tx.run(
         """INSERT INTO messages (channel, target, "key", deploy_id, body, state, created_at, next_at)
            VALUES (:channel, :target, :key, :deploy_id, :body, 'waiting', :now, :next_at)
            ON CONFLICT (channel, target, "key") DO UPDATE SET state = 'waiting', version = messages.version + 1,
-             next_at = excluded.next_at, attempts = 0 WHERE messages.state <> 'failed'""",
+             next_at = excluded.next_at, attempts = 0 WHERE messages.state IN ('waiting', 'done')""",
         channel=channel,
         target=target,
         key=key,
@@ -143,7 +145,7 @@ async def postpone(tx: Tx, message_id: int, next_at: int, *, unsure: bool, probl
 
 
 async def end(tx: Tx, message_id: int, state: str, problem: str | None = None) -> None:
-    """``done``, until it is owed again, or ``failed`` for good."""
+    """``done``, until it is owed again; ``failed`` or ``handed_on`` for good."""
     await tx.run(
         "UPDATE messages SET state = :state, problem = :problem WHERE id = :id",
         id=message_id,

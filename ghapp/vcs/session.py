@@ -26,16 +26,21 @@ def open_session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
 
-def proxy_for(url: str) -> ProxyOptions:
-    """The proxy that ``HTTPS_PROXY``, ``HTTP_PROXY`` and ``NO_PROXY`` name for this URL; empty for none.
-
-    The credentials in it are split off, so that they stand in no message about the proxy.
-    """
+def proxy_named_for(url: str) -> URL | None:
+    """The proxy that ``HTTPS_PROXY``, ``HTTP_PROXY`` and ``NO_PROXY`` name for this URL, with its credentials."""
     target = URL(url)
     named = getproxies().get(target.scheme)
     if not named or proxy_bypass(f"{target.host}:{target.port}"):
+        return None
+    return URL(named if "://" in named else f"http://{named}")
+
+
+def proxy_for(url: str) -> ProxyOptions:
+    """The same as options of a request; empty for none. The credentials are split off, so that they stand in no message
+    about the proxy."""
+    proxy = proxy_named_for(url)
+    if proxy is None:
         return {}
-    proxy = URL(named if "://" in named else f"http://{named}")
     if proxy.user is None:
         return {"proxy": proxy}
     credentials = aiohttp.encode_basic_auth(proxy.user, proxy.password or "")

@@ -6,7 +6,7 @@ CREATE TABLE messages (
   "key" TEXT NOT NULL,                -- what tells it from all others of that target
   deploy_id BIGINT REFERENCES deploys (id), -- null: it is about none
   body TEXT NOT NULL,                 -- JSON of the channel's own form
-  state TEXT NOT NULL,                -- waiting, done, failed
+  state TEXT NOT NULL,                -- waiting, done, failed, handed_on
   version BIGINT NOT NULL DEFAULT 1,  -- counts what it was owed again for while it waited
   created_at BIGINT NOT NULL,
   next_at BIGINT NOT NULL,

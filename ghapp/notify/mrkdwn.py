@@ -1,0 +1,55 @@
+"""Texts of others in Slack's mrkdwn: shown as they are, and never a mention, a link or a command. Pure.
+
+https://docs.slack.dev/messaging/formatting-message-text: whatever means anything stands in angle brackets, so that it
+is enough to escape those and ``&``. What Slack would find in plain text besides (``@here``, ``#room``, addresses) it
+leaves alone where a text object is ``verbatim``.
+"""
+
+import re
+from urllib.parse import urlsplit
+
+#: Longest text of somebody else's on one line; an escaped character takes five at most.
+LONGEST = 400
+#: https://docs.slack.dev/reference/block-kit/block-elements/button-element has 3,000; a link is one part of a text.
+LONGEST_URL = 800
+
+_NO_URL = re.compile(r"[\x00-\x20\x7f<>|\\]")
+_USER = re.compile(r"[UW][A-Z0-9]{2,20}")
+
+
+def text(value: str, most: int = LONGEST) -> str:
+    """Prose of somebody else's, on one line."""
+    line = " ".join(value.split())
+    line = line if len(line) <= most else line[: most - 1].rstrip() + "…"
+    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def code(value: str) -> str:
+    """Something to be read letter by letter. A back quote would end it."""
+    shown = text(value, 100).replace("`", "ˋ")
+    return f"`{shown}`" if shown else ""
+
+
+def bold(value: str) -> str:
+    """``value`` is somebody else's text; an asterisk in it would end it."""
+    return f"*{text(value, 100).replace('*', '∗')}*"
+
+
+def link(shown: str, url: str | None) -> str:
+    """``shown`` is mrkdwn already, without a link in it. Without a usable URL it is no link."""
+    if url is None or len(url) > LONGEST_URL or urlsplit(url).scheme.lower() not in {"https", "http"}:
+        return shown
+    return f"<{_NO_URL.sub(lambda match: f'%{ord(match[0]):02X}', url).replace('&', '&amp;')}|{shown}>"
+
+
+def mention(user_id: str | None) -> str:
+    """Calls somebody; nothing for who is no user of Slack."""
+    return f"<@{user_id}>" if user_id and _USER.fullmatch(user_id) else ""
+
+
+def time(at: int, otherwise: str) -> str:
+    """A time (ms) of day as whoever reads it has it; ``otherwise`` where it cannot be shown so.
+
+    https://docs.slack.dev/messaging/formatting-message-text#date-formatting
+    """
+    return f"<!date^{at // 1000}^{{time}}|{text(otherwise)}>"
