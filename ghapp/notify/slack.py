@@ -67,11 +67,12 @@ def progress(of: Progress, now: int, *, buttons: bool, after: str | None = None)
 
 def thread(steps: Sequence[Step], user_id: str | None) -> Body:
     """A reply that tells what happened since the last one. ``user_id``: who asked, in Slack."""
-    called = mention(user_id) if any(step.calls for step in steps) else ""
     lines = [f"{bold(step.about)}: {text(step.text)}" if step.about else text(step.text) for step in steps]
-    lines[0] = f"{called} {lines[0]}".strip()
-    summary = " ".join([called, *(text(step.text) for step in steps)]).strip()
-    return Body(summary if len(summary) <= TEXT_LIMIT else lines[0], (_section(lines),))
+    called = next((place for place, step in enumerate(steps) if step.calls), None)
+    if called is not None:
+        lines[called] = f"{mention(user_id)} {lines[called]}".strip()
+    summary = " ".join(lines)
+    return Body(summary if len(summary) <= TEXT_LIMIT else lines[called or 0], (_section(lines),))
 
 
 def lock(kind: str, sentence: str, scope: tuple[str, str] | None) -> Body:
@@ -91,7 +92,7 @@ def _standing(of: Progress, now: int) -> list[str]:
     if of.state is not State.RUNNING or of.started_at is None:
         return [text(of.sentence)]
     since = f"{text(of.sentence)} Since {time(of.started_at, sentences.clock(of.started_at))}."
-    if of.usual_ms is None:
+    if not of.usual_ms:
         return [since]
     over = estimates.tenths(now, of.started_at, of.usual_ms)
     usual = sentences.duration(of.usual_ms / 1000)

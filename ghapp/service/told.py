@@ -8,7 +8,6 @@ from ghapp.core.values import BlockerKind, Lock, Repository, State
 from ghapp.notify.facts import COMMITS, Commit, Progress, Shipped
 from ghapp.service import seeing
 from ghapp.service.context import Context
-from ghapp.service.seeing import Seen
 from ghapp.store import deploys, durations, locks, places
 from ghapp.store.base import Tx
 from ghapp.store.deploys import Deploy
@@ -19,7 +18,8 @@ from ghapp.vcs.base import Comparison
 class _Around:
     """What a deploy is told with besides itself."""
 
-    seen: Seen
+    deploy: Deploy
+    position: int | None
     locks: list[Lock]
     usual_ms: int | None
 
@@ -27,7 +27,7 @@ class _Around:
 async def progress(ctx: Context, deploy: Deploy, shipped: Shipped) -> tuple[Deploy, Progress]:
     """How it stands at this moment, and the deploy as it is then."""
     around = await ctx.stores.main.read(lambda tx: _around(tx, ctx, deploy))
-    deploy = around.seen.deploy
+    deploy = around.deploy
     waiting = deploy.state is State.QUEUED
     blockers = deploy.blockers if waiting or deploy.state is State.REJECTED else ()
     own_lock = bool(around.locks) and all(one.environment for one in around.locks)
@@ -46,7 +46,7 @@ async def progress(ctx: Context, deploy: Deploy, shipped: Shipped) -> tuple[Depl
             await say_app(ctx, deploy), deploy.environment, deploy.number, deploy.sha, deploy.state, blockers
         ),
         actions=answers.actions_of(deploy.state, deploy.blockers, own_lock=own_lock),
-        position=around.seen.position,
+        position=around.position,
         started_at=deploy.started_at,
         usual_ms=around.usual_ms,
         page=ctx.page(deploy.app, deploy.number),
@@ -57,10 +57,12 @@ async def progress(ctx: Context, deploy: Deploy, shipped: Shipped) -> tuple[Depl
 
 
 async def _around(tx: Tx, ctx: Context, deploy: Deploy) -> _Around:
+    """With the blockers as they were saved: what is written says since when, and not for how long."""
+    current = await deploys.get(tx, deploy.id) or deploy
     seen = await seeing.deploy(tx, ctx, deploy.app, deploy.number)
-    held_by = await locks.on(tx, deploy.environment_id, ctx.now()) if _holds(seen.deploy) else []
+    held_by = await locks.on(tx, deploy.environment_id, ctx.now()) if _holds(current) else []
     took = await durations.newest(tx, deploy.environment_id, deploy.task, estimates.SAMPLE)
-    return _Around(seen, held_by, estimates.typical_ms(took))
+    return _Around(current, seen.position, held_by, estimates.typical_ms(took))
 
 
 def _holds(deploy: Deploy) -> bool:

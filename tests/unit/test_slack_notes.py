@@ -157,7 +157,7 @@ def test_what_it_ships() -> None:
 def test_a_thread_calls_who_asked_only_where_that_is_due() -> None:
     quiet, loud = Step("It started."), Step("Failed: <!channel>", calls=True)
     assert texts(slack.thread([quiet], "U1X")) == ["It started."]
-    assert texts(slack.thread([quiet, loud], "U1X")) == ["<@U1X> It started.\nFailed: &lt;!channel&gt;"]
+    assert texts(slack.thread([quiet, loud], "U1X")) == ["It started.\n<@U1X> Failed: &lt;!channel&gt;"]
     assert texts(slack.thread([Step("Failed.", "hello#13", calls=True)], None)) == ["*hello#13*: Failed."]
 
 
