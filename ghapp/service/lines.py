@@ -142,23 +142,22 @@ async def places_in(
 
 
 async def front_of(
-    tx: Tx, ctx: Context, environment_id: int, also: Sequence[int] = (), *, counted: bool = False
+    tx: Tx, ctx: Context, environment_id: int, also: Sequence[Deploy] = (), *, counted: bool = False
 ) -> list[Placed]:
-    """The `FRONT` of the line, or as much as it takes to know whose turn it is; and the deploys of those ids that
-    wait further back, whose positions are not right then. What is out of the line comes last."""
+    """The `FRONT` of the line, or as much as it takes to know whose turn it is; and those of ``also`` that wait further
+    back, whose positions are not right then. What is out of the line comes last."""
     waiting = await stored.line(tx, environment_id, FRONT)
     out_of_line = await unasked.out_of_line(tx, [environment_id])
     if not waiting and not out_of_line:
         return []
     around = await _around(tx, ctx, environment_id)
-    placed = arranged([*waiting, *out_of_line], around, ctx.now(), counted=counted)
-    if len(waiting) < FRONT:
-        return placed
-    if not (around.active or any(place.next for _, place in placed)) and _may_pass_further_back(around, waiting):
+    front = {one.id for one in (*waiting, *out_of_line)}
+    behind = [one for one in also if one.id not in front and one.state is State.QUEUED]
+    placed = arranged([*waiting, *behind, *out_of_line], around, ctx.now(), counted=counted)
+    somebody = around.active or any(place.next for deploy, place in placed if deploy.id in front)
+    if len(waiting) == FRONT and not somebody and _may_pass_further_back(around, waiting):
         return await places_in(tx, ctx, environment_id, counted=counted)
-    ids = set(also) - {deploy.id for deploy, _ in placed}
-    behind = [one for one in await deploys.several(tx, list(ids)) if one.state is State.QUEUED] if ids else []
-    return arranged([*waiting, *behind, *out_of_line], around, ctx.now(), counted=counted) if behind else placed
+    return placed
 
 
 def _may_pass_further_back(around: Around, waiting: Sequence[Deploy]) -> bool:
@@ -185,7 +184,7 @@ async def settle(tx: Tx, ctx: Context, environment_id: int, *also: int, whole: b
     if whole:
         placed = await places_in(tx, ctx, environment_id)
     else:
-        placed = await front_of(tx, ctx, environment_id, also)
+        placed = await front_of(tx, ctx, environment_id, await deploys.several(tx, also) if also else ())
     now = ctx.now()
     for deploy, place in placed:
         ready_at = (deploy.ready_at or now) if place.next else None

@@ -301,13 +301,13 @@ async def front(tx: Tx, ctx: Context, environment_id: int) -> list[Seen]:
 
 async def _now(tx: Tx, ctx: Context, shown: Sequence[Deploy]) -> tuple[Seen, ...]:
     """The deploys, those that wait with their place in line."""
-    waiting: dict[int, list[int]] = {}
+    waiting: dict[int, list[Deploy]] = {}
     for one in shown:
         if one.state is State.QUEUED:
-            waiting.setdefault(one.environment_id, []).append(one.id)
+            waiting.setdefault(one.environment_id, []).append(one)
     seen: dict[int, Seen] = {}
-    for environment_id, ids in waiting.items():
-        positions = await stored.positions(tx, environment_id, ids)
-        for one, place in await lines.front_of(tx, ctx, environment_id, ids, counted=True):
+    for environment_id, here in waiting.items():
+        positions = await stored.positions(tx, environment_id, [one.id for one in here])
+        for one, place in await lines.front_of(tx, ctx, environment_id, here, counted=True):
             seen[one.id] = _seen(one, replace(place, position=positions.get(one.id)))
     return tuple(seen.get(one.id, Seen(one)) for one in shown)

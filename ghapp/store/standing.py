@@ -21,8 +21,10 @@ class Standing:
 async def every(tx: Tx) -> list[Standing]:
     """Of every environment."""
     lines = await tx.all(
-        """SELECT environment_id, COUNT(*) AS waiting, MIN(asked_at) AS oldest_at FROM deploys
-           WHERE state = 'queued' GROUP BY environment_id"""
+        """SELECT e.id AS environment_id,
+             (SELECT COUNT(*) FROM deploys d WHERE d.environment_id = e.id AND d.state = 'queued') AS waiting,
+             (SELECT MIN(d.asked_at) FROM deploys d WHERE d.environment_id = e.id AND d.state = 'queued') AS oldest_at
+           FROM environments e"""
     )
     active = await tx.all(
         """SELECT d.environment_id, d.state FROM environments e JOIN deploys d ON d.environment_id = e.id
@@ -30,7 +32,4 @@ async def every(tx: Tx) -> list[Standing]:
     )
     waiting = {row["environment_id"]: (row["waiting"], row["oldest_at"]) for row in lines}
     states = {row["environment_id"]: row["state"] for row in active}
-    return [
-        Standing(one.app, one.name, *waiting.get(one.id, (0, None)), states.get(one.id))
-        for one in await places.environments(tx)
-    ]
+    return [Standing(one.app, one.name, *waiting[one.id], states.get(one.id)) for one in await places.environments(tx)]
