@@ -18,6 +18,7 @@ from ghapp.api.common import BODY_LIMIT, CONTEXT, SETTINGS, errors, wire_version
 from ghapp.api.observing import observe
 from ghapp.api.streaming import stop_following
 from ghapp.channels.slack import SlackClient
+from ghapp.channels.slack_webhook import SlackWebhook
 from ghapp.config import Settings, read_apps, unmet
 from ghapp.config_github import kept_settings
 from ghapp.credentials import PURPOSE, Credentials, opened, sealed, write
@@ -30,12 +31,14 @@ from ghapp.service import (
     reconciling,
     reload,
     setting_up,
+    slack_hook,
     slack_telling,
     sweeping,
     tokens,
 )
 from ghapp.service.channel import Channel
 from ghapp.service.context import Context, system_clock
+from ghapp.service.slack_hook import SlackHook
 from ghapp.service.slack_telling import SlackTelling
 from ghapp.store import credentials as stored
 from ghapp.store.base import StoreError
@@ -84,11 +87,14 @@ def sign_ins(settings: Settings, session: aiohttp.ClientSession) -> dict[str, Si
 def channels(settings: Settings, session: aiohttp.ClientSession) -> dict[str, Channel]:
     """Where Kedge speaks beside the providers, by name."""
     slack = settings.slack
-    if slack is None or slack.bot_token is None:
-        return {}
-    proxy = proxy_named_for(slack.api_url)
-    client = SlackClient(session, token=slack.bot_token, api_url=slack.api_url, proxy=str(proxy) if proxy else None)
-    return {slack_telling.NAME: SlackTelling(client, buttons=slack.app_token is not None)}
+    if slack and slack.bot_token:
+        proxy = proxy_named_for(slack.api_url)
+        client = SlackClient(session, token=slack.bot_token, api_url=slack.api_url, proxy=proxy)
+        return {slack_telling.NAME: SlackTelling(client, buttons=slack.app_token is not None)}
+    if slack and slack.webhook_url:
+        hook = SlackWebhook(session, slack.webhook_url, proxy_named_for(slack.webhook_url))
+        return {slack_hook.NAME: SlackHook(hook)}
+    return {}
 
 
 async def _context(settings: Settings, app: web.Application) -> AsyncIterator[None]:

@@ -4,7 +4,6 @@ What is owed has no text: it is made when it is said, one effect at a time: the 
 thread goes on.
 """
 
-import asyncio
 import hashlib
 import secrets
 from typing import Protocol
@@ -13,17 +12,17 @@ import msgspec
 
 from ghapp.channels.slack import Payload, Posted, SlackClient
 from ghapp.core import timeline
-from ghapp.core.remote import Forbidden, NotFound, RateLimited, Refused
+from ghapp.core.remote import Forbidden, NotFound, Refused
 from ghapp.core.values import State
 from ghapp.notify import slack as notes
-from ghapp.notify.facts import Shipped
 from ghapp.notify.slack import Body, Step
 from ghapp.service import slack_thread, told
 from ghapp.service.channel import LockChange, Said
 from ghapp.service.context import Context
-from ghapp.service.slack_thread import UPDATE_EVERY_MS, Kept, Standing
-from ghapp.store import deploys, events, messages
+from ghapp.service.slack_thread import UPDATE_EVERY_MS, Kept
+from ghapp.service.told import Standing
 from ghapp.store import history as pages
+from ghapp.store import messages
 from ghapp.store.base import Tx
 from ghapp.store.deploys import Deploy
 from ghapp.store.messages import Message
@@ -35,8 +34,6 @@ AGAIN_MS = 60 * 60_000
 REWRITE_MS = 60_000
 #: How far Slack's clock may be behind ours where a lost message is looked for.
 SKEW_MS = 5 * 60_000
-#: A provider that takes longer to tell the commits does not hold up the message.
-PATIENCE_S = 5.0
 
 
 class People(Protocol):
@@ -92,7 +89,7 @@ class SlackTelling:
         room = kept.room or await self._client.room(message.target)
         kept = msgspec.structs.replace(kept, room=room)
         first = await self._is_first(ctx, message, room)
-        one = await _standing(ctx, message.deploy_id)
+        one = await told.now(ctx, message.deploy_id)
         if first is None or one is None:
             return Said(message.body)
         shown = notes.progress(one.facts, one.now, buttons=self._buttons, after=kept.after)
@@ -201,20 +198,6 @@ async def _taken_up(tx: Tx, before: Deploy, room: str) -> Kept:
 
 async def _owe(tx: Tx, room: str, key: str, deploy_id: int | None, body: str, now: int, next_at: int) -> None:
     await messages.put(tx, channel=NAME, target=room, key=key, deploy_id=deploy_id, body=body, now=now, next_at=next_at)
-
-
-async def _standing(ctx: Context, deploy_id: int) -> Standing | None:
-    deploy = await ctx.stores.main.read(lambda tx: deploys.get(tx, deploy_id))
-    if deploy is None:
-        return None
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            shipped = await told.shipped(ctx, deploy)
-    except (RateLimited, TimeoutError):
-        shipped = Shipped()
-    seen, facts = await told.progress(ctx, deploy, shipped)
-    recorded = await ctx.stores.main.read(lambda tx: events.of_deploy(tx, deploy_id))
-    return Standing(ctx.now(), seen, facts, recorded)
 
 
 def _text(value: object) -> str:

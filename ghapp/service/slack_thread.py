@@ -1,16 +1,11 @@
 """What the thread of a deploy's message in Slack tells, each step once and in order, and when there is more to say."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import msgspec
 
 from ghapp.core import estimates, sentences, timeline
 from ghapp.core.values import Blocker, BlockerKind, State
-from ghapp.notify.facts import Progress
 from ghapp.notify.slack import Step
-from ghapp.store.deploys import Deploy
-from ghapp.store.events import Recorded
+from ghapp.service.told import Standing
 
 #: Between two updates of one message, but for the last: https://docs.slack.dev/apis/web-api/rate-limits has about 50 a
 #: minute for all messages together.
@@ -43,16 +38,6 @@ class Kept(msgspec.Struct, frozen=True):
     called: bool = False
     rewrite_at: int = 0
     after: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """A deploy as it is to be told at a moment."""
-
-    now: int
-    deploy: Deploy
-    facts: Progress
-    recorded: Sequence[Recorded]
 
 
 def steps(kept: Kept, one: Standing) -> list[Step]:

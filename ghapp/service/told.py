@@ -1,5 +1,7 @@
 """How a deploy stands, as it is told elsewhere: what it brings, what it waits for, what can be done."""
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ghapp.core import answers, estimates, sentences
@@ -8,9 +10,10 @@ from ghapp.core.values import BlockerKind, Lock, Repository, State
 from ghapp.notify.facts import COMMITS, Commit, Progress, Shipped
 from ghapp.service import seeing
 from ghapp.service.context import Context
-from ghapp.store import deploys, durations, locks, places
+from ghapp.store import deploys, durations, events, locks, places
 from ghapp.store.base import Tx
 from ghapp.store.deploys import Deploy
+from ghapp.store.events import Recorded
 from ghapp.vcs.base import Comparison
 
 
@@ -22,6 +25,35 @@ class _Around:
     position: int | None
     locks: list[Lock]
     usual_ms: int | None
+
+
+#: A provider that takes longer to tell the commits does not hold up a channel.
+PATIENCE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A deploy as it is to be told at the moment ``now``, and what has happened to it."""
+
+    now: int
+    deploy: Deploy
+    facts: Progress
+    recorded: Sequence[Recorded]
+
+
+async def now(ctx: Context, deploy_id: int) -> Standing | None:
+    """For the channels beside the providers, which wait for no provider."""
+    deploy = await ctx.stores.main.read(lambda tx: deploys.get(tx, deploy_id))
+    if deploy is None:
+        return None
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            brought = await shipped(ctx, deploy)
+    except (RateLimited, TimeoutError):
+        brought = Shipped()
+    current, facts = await progress(ctx, deploy, brought)
+    recorded = await ctx.stores.main.read(lambda tx: events.of_deploy(tx, deploy_id))
+    return Standing(ctx.now(), current, facts, recorded)
 
 
 async def progress(ctx: Context, deploy: Deploy, shipped: Shipped) -> tuple[Deploy, Progress]:

@@ -26,21 +26,22 @@ def open_session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
 
-def proxy_named_for(url: str) -> URL | None:
+def proxy_named_for(url: str) -> str | None:
     """The proxy that ``HTTPS_PROXY``, ``HTTP_PROXY`` and ``NO_PROXY`` name for this URL, with its credentials."""
     target = URL(url)
     named = getproxies().get(target.scheme)
     if not named or proxy_bypass(f"{target.host}:{target.port}"):
         return None
-    return URL(named if "://" in named else f"http://{named}")
+    return named if "://" in named else f"http://{named}"
 
 
 def proxy_for(url: str) -> ProxyOptions:
     """The same as options of a request; empty for none. The credentials are split off, so that they stand in no message
     about the proxy."""
-    proxy = proxy_named_for(url)
-    if proxy is None:
+    named = proxy_named_for(url)
+    if named is None:
         return {}
+    proxy = URL(named)
     if proxy.user is None:
         return {"proxy": proxy}
     credentials = aiohttp.encode_basic_auth(proxy.user, proxy.password or "")
