@@ -12,7 +12,7 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from ghapp.channels import slack_errors
-from ghapp.core.remote import Forbidden, NotFound, Unavailable
+from ghapp.core.remote import Forbidden, NotFound, Refused, Unavailable
 
 #: Names what Kedge attaches to its messages: https://docs.slack.dev/messaging/message-metadata
 EVENT_TYPE = "kedge_message"
@@ -135,7 +135,7 @@ class SlackClient:
     async def _join(self, room: str) -> None:
         try:
             await self._call("conversations.join", {"channel": room})
-        except (Forbidden, NotFound) as error:
+        except (Forbidden, NotFound, Refused) as error:
             raise Forbidden(slack_errors.not_invited(), status=error.status) from error
 
     async def _call(self, method: str, asked: dict[str, Any]) -> Mapping[str, Any]:
