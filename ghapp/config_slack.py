@@ -46,7 +46,9 @@ def unheard(apps: Sequence[AppConfig]) -> Iterator[Problem]:
     for app in apps:
         rooms = dict.fromkeys(room for one in app.environments for room in one.notify.rooms)
         if rooms:
-            message = f"nobody hears it in {', '.join(rooms)}: neither SLACK_BOT_TOKEN nor SLACK_WEBHOOK_URL is set"
+            message = (
+                f"nobody hears it in {', '.join(rooms)}: neither SLACK_BOT_TOKEN nor SLACK_WEBHOOK_URL is set here"
+            )
             yield Problem(f"{app.name}.notify.slack", app.line, message)
 
 

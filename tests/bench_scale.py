@@ -87,7 +87,7 @@ async def sweep(ctx: Context) -> None:
 
 
 async def standing(tx: Tx, ctx: Context) -> None:
-    await measuring.lags(tx, ctx.now())
+    await measuring.lags(tx, ctx, ctx.now())
     await inbox.due(tx, ctx.now(), 100)
     await outbox.due(tx, ctx.now(), 20)
     await outbox.next_at(tx, ctx.now())

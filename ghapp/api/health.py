@@ -51,7 +51,7 @@ async def _readiness(ctx: Context) -> Readiness:
     now = ctx.now()
 
     async def work(tx: Tx) -> Readiness:
-        return Readiness(True, *await measuring.lags(tx, now), await measuring.reconciler_lag(tx, ctx, now))
+        return Readiness(True, *await measuring.lags(tx, ctx, now), await measuring.reconciler_lag(tx, ctx, now))
 
     readiness = await ctx.stores.main.read(work)
     await ctx.stores.logs.read(lambda tx: logs.end(tx, 0))

@@ -17,8 +17,10 @@ from ghapp.core.remote import Forbidden, NotFound, Refused, Unavailable
 #: Names what Kedge attaches to its messages: https://docs.slack.dev/messaging/message-metadata
 EVENT_TYPE = "kedge_message"
 TIMEOUT_S = 20
-#: https://docs.slack.dev/reference/methods/conversations.list and conversations.history take up to 999.
+#: https://docs.slack.dev/reference/methods/conversations.history takes up to 999; the list of channels may be asked for
+#: 20 times a minute, and has to be read to its end.
 PAGE = 200
+PAGE_OF_ROOMS = 999
 #: Messages of a room, or replies, that are looked through for a lost one.
 LOOKED_THROUGH = 1_000
 #: How long the name of a room is taken for its id. Names change seldom, and a wrong one is answered.
@@ -57,7 +59,7 @@ class SlackClient:
             return name
         wanted = name.removeprefix("#").casefold()
         if wanted not in self._rooms:
-            kinds = {"types": "public_channel,private_channel", "exclude_archived": True}
+            kinds = {"types": "public_channel,private_channel", "exclude_archived": True, "limit": PAGE_OF_ROOMS}
             async for one in self._pages("conversations.list", "channels", kinds):
                 self._rooms[str(one.get("name", "")).casefold()] = str(one["id"])
                 if wanted in self._rooms:
@@ -113,7 +115,7 @@ class SlackClient:
         """https://docs.slack.dev/apis/web-api/pagination. Of a room no more than is reasonable."""
         cursor, seen = "", 0
         while seen < LOOKED_THROUGH or items == "channels":
-            page = {**asked, "limit": PAGE, **({"cursor": cursor} if cursor else {})}
+            page = {"limit": PAGE, **asked, **({"cursor": cursor} if cursor else {})}
             answer = await (
                 self._in_room(method, asked["channel"], page) if "channel" in asked else self._call(method, page)
             )

@@ -297,6 +297,10 @@ def running(runner: str) -> str:
     return f"Running on {runner}."
 
 
+def cancelling(runner: str, who: str) -> str:
+    return f"{who} asked to end it; it is running on {runner}."
+
+
 def ended(state: State, seconds: float | None, reason: str) -> str:
     """How a deploy ended, as status description and on the page."""
     took = f" after {duration(seconds)}" if seconds is not None else ""

@@ -2,7 +2,7 @@
 
 from ghapp.core import sentences, states
 from ghapp.core.values import Blocker, BlockerKind, State
-from ghapp.service import asking, lines, locking
+from ghapp.service import announcing, asking, lines, locking
 from ghapp.service.context import Context
 from ghapp.service.leases import checked
 from ghapp.service.locking import Reach, lock, unlock
@@ -64,6 +64,7 @@ async def _cancel(tx: Tx, ctx: Context, deploy: Deploy, who: str, reason: str, *
     if deploy.cancel_requested_by is None:
         await deploys.save(tx, deploy.id, cancel_requested_by=who, cancel_requested_at=now)
         await events.record(tx, now, "cancel_requested", who=who, deploy=deploy.id)
+        await announcing.deploy_changed(tx, ctx, deploy)
     return await deploys.get(tx, deploy.id) or deploy
 
 

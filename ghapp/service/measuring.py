@@ -56,9 +56,10 @@ async def ended(tx: Tx, deploy: Deploy) -> None:
         await totals.observe(tx, deploy.environment_id, DURATION, BOUNDS_S[DURATION], took_ms)
 
 
-async def lags(tx: Tx, now: int) -> tuple[float, float, float]:
+async def lags(tx: Tx, ctx: Context, now: int) -> tuple[float, float, float]:
     """Inbox, outbox and messages: seconds since what is oldest there became due; 0 where nothing is."""
-    since = await inbox.oldest_due(tx, now), await outbox.oldest_due(tx, now), await messages.oldest_due(tx, now)
+    unsaid_at = await messages.oldest_due(tx, list(ctx.channels), now)
+    since = await inbox.oldest_due(tx, now), await outbox.oldest_due(tx, now), unsaid_at
     waiting, owed, unsaid = ((now - at) / 1000 if at is not None else 0.0 for at in since)
     return waiting, owed, unsaid
 
@@ -76,7 +77,7 @@ async def measure(ctx: Context, reader: Actor) -> Measured:
     now = ctx.now()
 
     async def work(tx: Tx) -> Measured:
-        inbox_lag_s, outbox_lag_s, messages_lag_s = await lags(tx, now)
+        inbox_lag_s, outbox_lag_s, messages_lag_s = await lags(tx, ctx, now)
         return Measured(
             now,
             [one for one in await totals.every(tx) if reader.sees(one.app, one.environment)],

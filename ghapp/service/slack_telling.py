@@ -162,8 +162,9 @@ def rooms_of(deploy: Deploy) -> tuple[str, ...]:
     """Where a deploy is told of: the room that asked, and those of its config. What was asked for in private is
     between two, and Kedge is neither."""
     chat = deploy.chat
-    asked = chat.room if chat and chat.adapter == "slack" and chat.room and not chat.room.startswith("D") else None
-    return tuple(_distinct([*([asked] if asked else []), *deploy.config.notify.rooms]))
+    here = chat is not None and "slack" in (chat.adapter or "").casefold()
+    asked = [chat.room] if chat and here and chat.room and not chat.room.startswith("D") else []
+    return tuple(_distinct([*asked, *deploy.config.notify.rooms]))
 
 
 def rooms_under(ctx: Context, app: str | None, environment: str | None) -> tuple[str, ...]:

@@ -62,6 +62,7 @@ async def progress(ctx: Context, deploy: Deploy, shipped: Shipped) -> tuple[Depl
     deploy = around.deploy
     waiting = deploy.state is State.QUEUED
     blockers = deploy.blockers if waiting or deploy.state is State.REJECTED else ()
+    ending = bool(deploy.cancel_requested_by) and not deploy.state.terminal
     own_lock = bool(around.locks) and all(one.environment for one in around.locks)
     facts = Progress(
         request=deploy.request,
@@ -77,7 +78,7 @@ async def progress(ctx: Context, deploy: Deploy, shipped: Shipped) -> tuple[Depl
         ways=answers.ways_of(
             await say_app(ctx, deploy), deploy.environment, deploy.number, deploy.sha, deploy.state, blockers
         ),
-        actions=answers.actions_of(deploy.state, deploy.blockers, own_lock=own_lock),
+        actions=() if ending else answers.actions_of(deploy.state, deploy.blockers, own_lock=own_lock),
         position=around.position,
         started_at=deploy.started_at,
         usual_ms=around.usual_ms,
@@ -109,6 +110,8 @@ def sentence(deploy: Deploy) -> str:
         return sentences.turn_lost(deploy.name, deploy.lost_since, deploy.number)
     if deploy.state is State.CLAIMED:
         return sentences.claimed(deploy.runner or "")
+    if deploy.state is State.RUNNING and deploy.cancel_requested_by:
+        return sentences.cancelling(deploy.runner or "", deploy.cancel_requested_by)
     if deploy.state is State.RUNNING:
         return sentences.running(deploy.runner or "")
     took_s = (deploy.ended_at - deploy.started_at) / 1000 if deploy.ended_at and deploy.started_at else None

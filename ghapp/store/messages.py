@@ -1,5 +1,6 @@
 """Messages: what is owed to channels beside the providers, retried until said, and what each channel keeps of it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ghapp.store.base import Row, Tx
@@ -107,9 +108,14 @@ async def next_at(tx: Tx, channel: str, now: int) -> int | None:
     return row["at"] if row else None
 
 
-async def oldest_due(tx: Tx, now: int) -> int | None:
-    """Since when the oldest message that was not said is due, of all channels; None where nothing is."""
-    row = await tx.one("SELECT MIN(next_at) AS at FROM messages WHERE state = 'waiting' AND next_at <= :now", now=now)
+async def oldest_due(tx: Tx, channels: Sequence[str], now: int) -> int | None:
+    """Since when the oldest message that was not said is due, of these channels; None where nothing is."""
+    row = await tx.one(
+        """SELECT MIN(next_at) AS at FROM messages
+           WHERE state = 'waiting' AND channel = ANY(:channels) AND next_at <= :now""",
+        channels=list(channels),
+        now=now,
+    )
     return row["at"] if row else None
 
 
@@ -155,9 +161,9 @@ async def end(tx: Tx, message_id: int, state: str, problem: str | None = None) -
 
 
 async def forget(tx: Tx, before: int) -> None:
-    """Drop what is said, but for what is about deploys that have not ended."""
+    """Drop what is old, said or not, but for what is about deploys that have not ended."""
     await tx.run(
-        """DELETE FROM messages WHERE state <> 'waiting' AND created_at < :before AND NOT EXISTS (
+        """DELETE FROM messages WHERE created_at < :before AND NOT EXISTS (
              SELECT 1 FROM deploys d
              WHERE d.id = messages.deploy_id AND d.state IN ('queued', 'claimed', 'running'))""",
         before=before,

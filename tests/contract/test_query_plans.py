@@ -39,7 +39,7 @@ GROWING = (
 )
 #: Indexes of what is not over, which may be read whole.
 NOT_OVER = re.compile(
-    r"deploys_(line|waiting|heads|ready|active|automatic|leased|checks_until|of_sha|judged)|(notices_waiting|notices_due|messages_waiting|messages_due|deliveries_waiting)"
+    r"deploys_(line|waiting|heads|ready|active|automatic|leased|checks_until|of_sha|judged)|(notices_waiting|notices_due|messages_due|deliveries_waiting)"
 )
 SCALE = Scale(finished=4000, lines=20, line=5, apps=10, environments=4)
 SHA = f"{70:040x}"
@@ -55,6 +55,7 @@ VALUES: dict[str, Any] = {
     "body": b"{}",
     "by": NOW,
     "channel": "status",
+    "channels": ["slack", "status"],
     "asked_in": 9,
     "check": Check("k", "ci", CheckState.SUCCESS, NOW, 1),
     "chunk": Chunk(0, 1, "identity", b"x"),

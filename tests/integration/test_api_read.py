@@ -1,12 +1,13 @@
 """The reading half of the API through HTTP, on SQLite and PostgreSQL."""
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from ghapp.core.values import Blocker, BlockerKind, Lock, Repository
 from ghapp.service import acting, own_configs
+from ghapp.service.channel import Channel
 from ghapp.service.context import Apps
 from ghapp.service.lines import FRONT
 from ghapp.store import inbox, messages, places, reconciled
@@ -425,6 +426,7 @@ async def test_lag_is_since_the_oldest_that_is_due(kedge: World) -> None:
     await kedge.ctx.stores.main.write(lambda tx: inbox.store(tx, "github", "guid", "ping", b"{}", NOON))
     await kedge.ctx.stores.main.write(lambda tx: reconciled.begin(tx, "github", NOON - 10_000))
     deploy = await kedge.ask(deployment_id=5)  # owes the provider a status
+    kedge.ctx.channels = {"room": cast(Channel, None)}
     owed = {"channel": "room", "target": "", "key": "k", "deploy_id": deploy.id, "body": "{}"}
     await kedge.ctx.stores.main.write(lambda tx: messages.put(tx, **owed, now=NOON, next_at=NOON + 2_000))  # type: ignore[arg-type]
     kedge.now[0] = NOON + 4_000

@@ -10,7 +10,7 @@ from ghapp.core.remote import RateLimited, Unavailable
 from ghapp.core.values import Lock
 from ghapp.service import acting, locking, messaging, sweeping
 from ghapp.service.slack_telling import NAME, SlackTelling
-from ghapp.store import events
+from ghapp.store import deploys, events
 from ghapp.store.deploys import Deploy
 from tests.protocol.rig import Rig
 from tests.protocol.slack_memory import MemorySlack
@@ -283,6 +283,28 @@ async def test_a_room_that_is_not_there_keeps_no_other_waiting(rig: Rig, slack: 
     recorded = await rig.ctx.stores.main.read(lambda tx: events.of_deploy(tx, deploy.id))
     (refused,) = [one.data for one in recorded if one.kind == "message_refused"]
     assert refused == {"channel": "slack", "target": "#deploys", "why": "There is no channel #deploys."}
+
+
+async def test_who_cancels_what_runs_is_told_at_once_and_presses_once(rig: Rig, slack: MemorySlack) -> None:
+    deploy, job = await rig.started()
+    await told(rig)
+    await rig.cancel(deploy)
+    await told(rig)
+    (message,) = slack.messages()
+    assert message.text.endswith("bob asked to end it; it is running on r1.") and message.buttons == []
+    assert slack.thread()[-1] == "bob asked to cancel it."
+    await rig.finish(job, "cancel")
+    await told(rig)
+    assert message.buttons == ["retry"]
+
+
+async def test_what_waits_out_of_the_line_was_not_asked_for_yet(rig: Rig, slack: MemorySlack) -> None:
+    deploy = await rig.deployment()
+    await rig.ctx.stores.main.write(lambda tx: deploys.save(tx, deploy.id, out_of_line=1))
+    await rig.ctx.stores.main.write(lambda tx: tx.run("DELETE FROM messages"))
+    await rig.cancel(deploy)
+    await told(rig)
+    assert slack.calls == []
 
 
 @pytest.mark.parametrize("room", ["C0DEPLOYS", "deploys", "#DEPLOYS", "D024BE91L"])

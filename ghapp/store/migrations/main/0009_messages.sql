@@ -17,6 +17,5 @@ CREATE TABLE messages (
   UNIQUE (channel, target, "key")
 );
 CREATE INDEX messages_due ON messages (channel, next_at, id) WHERE state = 'waiting';
-CREATE INDEX messages_waiting ON messages (next_at) WHERE state = 'waiting';
 CREATE INDEX messages_of_deploy ON messages (deploy_id, id);
 CREATE INDEX messages_old ON messages (created_at);
