@@ -17,7 +17,7 @@ from ghapp.sandbox.talk import Comment
 from ghapp.service import claiming, finishing, leases
 from ghapp.service.context import Context
 from ghapp.service.finishing import End
-from ghapp.store import deploys, inbox, outbox
+from ghapp.store import deploys, inbox, messages, outbox
 from ghapp.store.base import Tx
 from ghapp.store.deploys import Deploy
 from tests.integration.kedge_world import NOON, settings
@@ -46,6 +46,7 @@ class World:
     clock: list[int]
     head: str = ""
     leases: dict[int, str] = field(default_factory=dict)
+    waits_for_channels: bool = True
 
     def pass_s(self, seconds: float) -> None:
         self.clock[0] += int(seconds * 1000)
@@ -66,10 +67,13 @@ class World:
                     return
                 self.ctx.signals.send("inbox")
                 self.ctx.signals.send("outbox")
+                self.ctx.signals.send("messages")
                 await asyncio.sleep(0.01)
 
     async def _due(self, tx: Tx) -> bool:
-        return bool(await inbox.due(tx, self.clock[0], 1) or await outbox.due(tx, self.clock[0], 1))
+        now = self.clock[0]
+        unsaid = await messages.oldest_due(tx, list(self.ctx.channels), now) if self.waits_for_channels else None
+        return bool(await inbox.due(tx, now, 1) or await outbox.due(tx, now, 1) or unsaid is not None)
 
     async def later(self) -> None:
         """So much later that everything that has happened is told."""
@@ -145,9 +149,12 @@ class Said:
 
 
 @asynccontextmanager
-async def opened(folder: Path, database_url: str, config: str = CONFIG) -> AsyncIterator[World]:
-    """A pull request of `ana`, who may push; `bob` may only read, `olga` is an owner, `mallory` a stranger."""
-    clock = [NOON]
+async def opened(
+    folder: Path, database_url: str, config: str = CONFIG, clock: list[int] | None = None, **changes: object
+) -> AsyncIterator[World]:
+    """A pull request of `ana`, who may push; `bob` may only read, `olga` is an owner, `mallory` a stranger. ``changes``
+    are of the settings."""
+    clock = clock or [NOON]
     async with Sandbox(folder / "github", clock=lambda: clock[0]) as gh:
         gh.add_organization("acme", ["olga"])
         gh.add_repository(REPO)
@@ -166,6 +173,7 @@ async def opened(folder: Path, database_url: str, config: str = CONFIG) -> Async
                     api_url=gh.api_url,
                     web_url=gh.url,
                 ),
+                **changes,
             )
         )
         async with TestServer(app) as server:
