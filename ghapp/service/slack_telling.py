@@ -6,6 +6,7 @@ thread goes on.
 
 import hashlib
 import secrets
+from contextlib import suppress
 from typing import Protocol
 
 import msgspec
@@ -89,7 +90,7 @@ class SlackTelling:
         room = kept.room or await self._client.room(message.target)
         kept = msgspec.structs.replace(kept, room=room)
         first = await self._is_first(ctx, message, room)
-        one = await told.now(ctx, message.deploy_id)
+        one = await told.now(ctx, message.deploy_id) if first is not None else None
         if first is None or one is None:
             return Said(message.body)
         shown = notes.progress(one.facts, one.now, buttons=self._buttons, after=kept.after)
@@ -130,7 +131,7 @@ class SlackTelling:
         """An answer was lost: the thread tells how far it is. An update that is still under way would come after the
         end, which is therefore written again."""
         for said in await self._client.replies(Posted(kept.room, kept.ts)):
-            if int(said.get("through", 0)) > kept.through:
+            if int(said.get("through", 0)) >= kept.through:
                 through, waits, called = int(said["through"]), str(said.get("waits", "")), bool(said.get("called"))
                 kept = msgspec.structs.replace(kept, through=through, waits=waits, called=called)
         rewrite_at = one.now + REWRITE_MS if one.facts.state.terminal else 0
@@ -140,17 +141,20 @@ class SlackTelling:
         """Is it the first of the deploy's messages, the one that calls people? None where an earlier one is in the same
         room, which may have been named in two ways."""
         rows = await ctx.stores.main.read(lambda tx: messages.of_deploy(tx, message.deploy_id or 0, NAME))
-        earlier = [one for one in rows if one.id < message.id and one.state != "failed"]
+        earlier = [one for one in rows if one.id < message.id]
         for one in earlier:
-            try:
+            with suppress(NotFound):
                 if await self._client.room(one.target) == room:
                     return None
-            except NotFound:
-                continue
-        return not earlier
+        return all(one.state == "failed" for one in earlier)
 
     async def _called(self, deploy: Deploy, steps: list[Step]) -> str | None:
-        if self._people is None or not any(step.calls for step in steps):
+        """Who asked, in Slack; of whom a bot tells as the asker it knows who that is there."""
+        if not any(step.calls for step in steps):
+            return None
+        if asked_in_slack(deploy) and deploy.chat and deploy.chat.user:
+            return deploy.chat.user
+        if self._people is None:
             return None
         try:
             return await self._people.user_id(deploy.user)
@@ -161,10 +165,14 @@ class SlackTelling:
 def rooms_of(deploy: Deploy) -> tuple[str, ...]:
     """Where a deploy is told of: the room that asked, and those of its config. What was asked for in private is
     between two, and Kedge is neither."""
-    chat = deploy.chat
-    here = chat is not None and "slack" in (chat.adapter or "").casefold()
-    asked = [chat.room] if chat and here and chat.room and not chat.room.startswith("D") else []
+    room = deploy.chat.room if deploy.chat and asked_in_slack(deploy) else None
+    asked = [room] if room and not room.startswith("D") else []
     return tuple(_distinct([*asked, *deploy.config.notify.rooms]))
+
+
+def asked_in_slack(deploy: Deploy) -> bool:
+    """Hubot's adapters are packages: ``slack``, ``@hubot-friends/hubot-slack``."""
+    return deploy.chat is not None and "slack" in (deploy.chat.adapter or "").casefold()
 
 
 def rooms_under(ctx: Context, app: str | None, environment: str | None) -> tuple[str, ...]:

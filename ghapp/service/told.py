@@ -71,7 +71,7 @@ async def progress(ctx: Context, deploy: Deploy, shipped: Shipped) -> tuple[Depl
         sha=deploy.sha,
         ref=deploy.ref,
         task=deploy.task,
-        user=deploy.user,
+        user=_who(deploy),
         state=deploy.state,
         sentence=sentence(deploy),
         blockers=blockers,
@@ -96,6 +96,11 @@ async def _around(tx: Tx, ctx: Context, deploy: Deploy) -> _Around:
     held_by = await locks.on(tx, deploy.environment_id, ctx.now()) if _holds(current) else []
     took = await durations.newest(tx, deploy.environment_id, deploy.task, estimates.SAMPLE)
     return _Around(current, seen.position, held_by, estimates.typical_ms(took))
+
+
+def _who(deploy: Deploy) -> str:
+    other = deploy.on_behalf_of if deploy.on_behalf_of != deploy.user else None
+    return f"{deploy.user} for {other}" if other else deploy.user
 
 
 def _holds(deploy: Deploy) -> bool:

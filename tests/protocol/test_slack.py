@@ -49,9 +49,10 @@ async def told(rig: Rig, after_s: float = 11) -> None:
         pass
 
 
-async def asked_in(rig: Rig, room: str) -> Deploy:
+async def asked_in(rig: Rig, room: str, user: str = "") -> Deploy:
     """A deploy that was asked for in a room of Slack."""
-    return await rig.deployment(payload={"notify": {"adapter": "slack", "room": room, "user": "U7"}})
+    notify = {"adapter": "@hubot-friends/hubot-slack", "room": room, "user": user, "user_name": "alice"}
+    return await rig.deployment(payload={"notify": notify})
 
 
 async def finish(rig: Rig, job: dict[str, Any], exit_code: int = 0) -> None:
@@ -230,6 +231,27 @@ async def test_whichever_answer_is_lost_nothing_is_said_twice(rig: Rig, slack: M
     assert writes >= lost
 
 
+async def test_a_reason_to_wait_whose_answer_was_lost_is_told_once(rig: Rig, slack: MemorySlack) -> None:
+    deploy = await rig.deployment()
+    await told(rig)
+    await rig.lock(deploy)
+    lost = slack._end
+    seen: list[str] = []
+
+    def losing() -> None:
+        seen.append(slack.calls[-1])
+        if seen.count("reply") == 1 and seen[-1] == "reply":
+            raise Unavailable("no answer")
+        lost()
+
+    slack._end = losing  # type: ignore[method-assign]
+    await told(rig)
+    await told(rig)
+    await told(rig)
+    assert [line for line in slack.thread() if "locked" in line] == [slack.thread()[-1]]
+    assert "reply" in seen
+
+
 async def test_an_end_after_a_lost_answer_is_written_once_more(rig: Rig, slack: MemorySlack) -> None:
     """The trace: an update without an answer is still under way, and comes to Slack after the one with the end."""
     _, job = await rig.started()
@@ -319,13 +341,17 @@ async def test_a_room_that_is_named_in_two_ways_hears_once(rig: Rig, slack: Memo
 
 
 async def test_the_room_that_asked_hears_too_and_is_where_people_are_called(rig: Rig, slack: MemorySlack) -> None:
-    await asked_in(rig, "C00000OPS")
-    job = await rig.claimed()
-    await rig.start(job)
-    await finish(rig, job, exit_code=1)
-    await told(rig)
-    assert "<@U0000ANA>" in slack.thread("C00000OPS")[-1]
-    assert "<@U0000ANA>" not in slack.thread()[-1]
+    for user, called in (("", "<@U0000ANA>"), ("U024ALICE", "<@U024ALICE>"), ("<!channel>", "Failed")):
+        slack.shown.clear()
+        await rig.pass_s(3700)
+        await asked_in(rig, "C00000OPS", user)
+        job = await rig.claimed()
+        await rig.start(job)
+        await finish(rig, job, exit_code=1)
+        await told(rig)
+        assert slack.thread("C00000OPS")[-1].startswith(called)
+        assert "<" not in slack.thread()[-1]
+        assert "asked for by ana for alice" in slack.messages()[0].blocks[0]["text"]["text"]
 
 
 async def test_who_waits_long_for_something_that_takes_a_person_is_called_once(rig: Rig, slack: MemorySlack) -> None:
