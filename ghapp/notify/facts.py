@@ -42,7 +42,8 @@ class Shipped:
 class Progress:
     """One deploy as it stands. ``request`` tells it from every other one, of other databases too; ``name`` is
     ``app#number``. ``ways`` are commands that lead on, ``actions`` what can be done with one press
-    (`core.answers.Action`). ``position`` is its place in line. Times are ms: ``usual_ms`` is how long it runs usually.
+    (`core.answers.Action`). ``position`` is its place in line. Times are ms: ``usual_ms`` is how long it runs usually,
+    ``started_at`` is None also where nobody knows whether it still runs.
     """
 
     request: str

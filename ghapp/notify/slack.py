@@ -61,7 +61,7 @@ def progress(of: Progress, now: int, *, buttons: bool, after: str | None = None)
         {"type": "context", "elements": [_mrkdwn(" · ".join(links))]},
         *([_buttons(of)] if buttons and of.actions else []),
     ]
-    summary = f"{SIGNS[of.state]} {of.name} to {of.environment}: {_summary(of)}"
+    summary = f"{SIGNS[of.state]} {of.name} to {of.environment}: {of.sentence}"
     return Body(text(summary, TEXT_LIMIT // 5), tuple(blocks))
 
 
@@ -86,6 +86,8 @@ def lock(kind: str, sentence: str, scope: tuple[str, str] | None) -> Body:
 
 
 def _standing(of: Progress, now: int) -> list[str]:
+    if of.state is State.REJECTED:
+        return [text(of.sentence), *(f"• {link(text(one.message), one.url)}" for one in of.blockers if one.url)]
     if of.blockers:
         place = [f"Number {of.position} in line."] if of.position and of.position > 1 else []
         return [*place, *(f"• {link(text(one.message), one.url)}" for one in of.blockers)]
@@ -98,10 +100,6 @@ def _standing(of: Progress, now: int) -> list[str]:
     usual = sentences.duration(of.usual_ms / 1000)
     said = f"longer than the usual {usual}" if over == 10 else f"usually {usual}"
     return [since, f"{'▓' * over}{'░' * (10 - over)} {said}"]
-
-
-def _summary(of: Progress) -> str:
-    return " ".join(one.message for one in of.blockers) or of.sentence
 
 
 def _shipped(of: Shipped) -> list[str]:

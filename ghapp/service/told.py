@@ -42,17 +42,18 @@ class Standing:
 
 
 async def now(ctx: Context, deploy_id: int) -> Standing | None:
-    """For the channels beside the providers, which wait for no provider."""
+    """For the channels beside the providers, which wait for no provider. What has happened is read first, so that it
+    is never ahead of how the deploy stands."""
     deploy = await ctx.stores.main.read(lambda tx: deploys.get(tx, deploy_id))
     if deploy is None:
         return None
+    recorded = await ctx.stores.main.read(lambda tx: events.of_deploy(tx, deploy_id))
     try:
         async with asyncio.timeout(PATIENCE_S):
             brought = await shipped(ctx, deploy)
     except (RateLimited, TimeoutError):
         brought = Shipped()
     current, facts = await progress(ctx, deploy, brought)
-    recorded = await ctx.stores.main.read(lambda tx: events.of_deploy(tx, deploy_id))
     return Standing(ctx.now(), current, facts, recorded)
 
 
@@ -80,7 +81,7 @@ async def progress(ctx: Context, deploy: Deploy, shipped: Shipped) -> tuple[Depl
         ),
         actions=() if ending else answers.actions_of(deploy.state, deploy.blockers, own_lock=own_lock),
         position=around.position,
-        started_at=deploy.started_at,
+        started_at=None if deploy.lost_since else deploy.started_at,
         usual_ms=around.usual_ms,
         page=ctx.page(deploy.app, deploy.number),
         environment_url=deploy.config.url if deploy.state is State.SUCCEEDED else None,

@@ -439,4 +439,5 @@ async def test_a_lost_runner_calls_who_asked(rig: Rig, slack: MemorySlack) -> No
     await rig.started()
     await told(rig)
     await told(rig, 61)
+    assert slack.messages()[0].blocks[0]["text"]["text"].endswith("(declare-dead 1).")
     assert slack.thread()[-1] == "<@U0000ANA> Runner r1 is not heard any more; the environment stays held."

@@ -24,7 +24,7 @@ WAITS = Progress(
     task="deploy",
     user="ana",
     state=State.QUEUED,
-    sentence="x",
+    sentence="production is locked by bob since Nov 23, 14:02 UTC: broken db. Waiting for check ci.",
     blockers=(
         Blocker(BlockerKind.LOCK, "production is locked by bob since Nov 23, 14:02 UTC: broken db."),
         Blocker(BlockerKind.CHECKS, "Waiting for check ci.", url="https://ci.test/1?a=1&b=2"),
@@ -139,6 +139,15 @@ def test_it_runs(after_s: int, shown: str) -> None:
 
 def test_nobody_knows_how_long_it_runs() -> None:
     assert len(texts(slack.progress(RUNS, NOW, buttons=False))[0].splitlines()) == 2
+
+
+def test_why_it_was_rejected() -> None:
+    blockers = (Blocker(BlockerKind.CHECKS, "Check ci failed.", url="https://ci.test/1"),)
+    of = replace(WAITS, state=State.REJECTED, sentence="Rejected: Waited 10 min for checks.", blockers=blockers)
+    assert texts(slack.progress(of, NOW, buttons=False))[0].splitlines()[1:] == [
+        "Rejected: Waited 10 min for checks.",
+        "• <https://ci.test/1|Check ci failed.>",
+    ]
 
 
 def test_what_it_ships() -> None:
