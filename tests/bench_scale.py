@@ -31,7 +31,7 @@ from ghapp.store.base import Tx
 from ghapp.store.stores import open_stores
 from ghapp.vcs.base import RepositoryClient, RepoToken
 from tests.conftest import PostgresServer
-from tests.scale_data import NOW, Scale, config_text, fill
+from tests.scale_data import NOW, Scale, config_text, fill, look_over
 
 LINES = 20
 LIMIT = 1.3
@@ -145,6 +145,7 @@ async def opened(url: str, scale: Scale) -> World:
     ctx.started_at = NOW - 3_600_000
     await reload.put_in_force(ctx, config_text(scale))
     await sweeping.cast_slow_net(ctx)
+    await look_over(url)
     print(f"{scale.finished:>9,} finished, {scale.waiting:>6,} waiting: made in {time.perf_counter() - began:.0f} s")
     return World(ctx, scale)
 

@@ -127,8 +127,19 @@ def tables(scale: Scale) -> list[Table]:
     ]
 
 
+async def look_over(url: str) -> None:
+    """What autovacuum does by and by: PostgreSQL knows what its tables hold, and which pages need no look."""
+    if url.startswith("sqlite:"):
+        return
+    raw = await asyncpg.connect(url)
+    try:
+        await raw.execute("VACUUM ANALYZE")
+    finally:
+        await raw.close()
+
+
 async def fill(url: str, scale: Scale) -> None:
-    """Fill a database that is fresh (migrated here). PostgreSQL is left with statistics, as its autovacuum does."""
+    """Fill a database that is fresh (migrated here)."""
     await (await open_stores(url)).close()
     if url.startswith("sqlite:"):
         _fill_sqlite(url, scale)
@@ -168,6 +179,6 @@ async def _fill_postgres(url: str, scale: Scale) -> None:
             await raw.execute(index["indexdef"])
         for table in ("repositories", "apps", "environments", "deploys"):
             await raw.execute(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), (SELECT MAX(id) FROM {table}))")
-        await raw.execute("VACUUM ANALYZE")
     finally:
         await raw.close()
+    await look_over(url)
