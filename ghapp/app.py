@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import os
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
@@ -43,10 +44,11 @@ from ghapp.service.slack_telling import SlackTelling
 from ghapp.store import credentials as stored
 from ghapp.store.base import StoreError
 from ghapp.store.stores import open_stores
-from ghapp.vcs import github_events
-from ghapp.vcs.base import AppClient, SignIn
+from ghapp.vcs import registry
+from ghapp.vcs.base import SignIn
 from ghapp.vcs.github_app import GitHubApp
 from ghapp.vcs.github_sign_in import GitHubSignIn
+from ghapp.vcs.provider import Opening, Provider
 from ghapp.vcs.session import open_session, proxy_named_for
 from ghapp.web import routes as web_routes
 from ghapp.web.setup import SETUP, Setup, until_set_up
@@ -61,12 +63,25 @@ MIDDLEWARES = (observe, wire_version, errors, refusals, until_set_up, authentica
 SHUTDOWN_S = 5.0
 
 
-def providers(settings: Settings, session: aiohttp.ClientSession) -> dict[str, AppClient]:
-    """The app's own clients, by provider name."""
+def providers(settings: Settings, session: aiohttp.ClientSession) -> dict[str, Provider]:
+    """Those that need settings of their own, by name; others are opened when a config names them."""
     github = settings.github
     if github is None:
         return {}
-    return {"github": GitHubApp(session, app_id=github.app_id, private_key=github.private_key, api_url=github.api_url)}
+    made = GitHubApp(
+        session,
+        app_id=github.app_id,
+        private_key=github.private_key,
+        api_url=github.api_url,
+        webhook_secrets=github.webhook_secrets,
+    )
+    return {"github": made}
+
+
+def _open(settings: Settings, session: aiohttp.ClientSession, name: str) -> Provider:
+    """A provider that needs no settings of its own."""
+    folder = settings.data / "providers" / name
+    return registry.provider(name)(Opening(session=session, folder=folder, environ=os.environ))
 
 
 def sign_ins(settings: Settings, session: aiohttp.ClientSession) -> dict[str, SignIn]:
@@ -104,6 +119,7 @@ async def _context(settings: Settings, app: web.Application) -> AsyncIterator[No
         ctx = Context(
             stores=stores,
             providers=providers(settings, session),
+            open_provider=partial(_open, settings, session),
             sign_ins=sign_ins(settings, session),
             channels=channels(settings, session),
             url=settings.url,
@@ -122,6 +138,8 @@ async def _context(settings: Settings, app: web.Application) -> AsyncIterator[No
             for worker in workers:
                 with suppress(asyncio.CancelledError):
                     await worker
+            for provider in ctx.providers.values():
+                await provider.close()
             with suppress(StoreError):
                 await tokens.keep_uses(ctx)
             await stores.close()
@@ -134,7 +152,7 @@ def _workers(settings: Settings, ctx: Context) -> list[tuple[str, Coroutine[None
     every_s = reconciling.ALONE_S if alone else reconciling.BESIDE_S
     list_ms = discovering.ALONE_MS if alone else discovering.BESIDE_MS
     workers: list[tuple[str, Coroutine[None, None, None]]] = [
-        ("inbox", work.work_forever(ctx, github_events.parse)),
+        ("inbox", work.work_forever(ctx)),
         ("reconciler", reconciling.reconcile_forever(ctx, every_s)),
         ("outbox", outgoing.deliver_forever(ctx)),
         *((name, messaging.say_forever(ctx, name)) for name in ctx.channels),

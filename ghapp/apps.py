@@ -15,13 +15,14 @@ from ghapp.config_values import MAX_ITEMS, READERS, Reader, items_of, name, name
 from ghapp.core.config import AppConfig, EnvironmentConfig, Notify, Problem, cross_check
 from ghapp.marked_yaml import Findings, Listing, Node, Scalar, Table, read, segment
 
-#: Provider names that mean something without a module path.
-PROVIDERS = ("github",)
-
 _APP_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 # Account names hold no dot, repository names hold letters, digits and ._-
 # https://docs.github.com/en/repositories/creating-and-managing-repositories/repository-limits
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*/[A-Za-z0-9._-]+")
+_OWNER_NAME = (_REPOSITORY, "must be owner/name, such as getsentry/sentry")
+#: Provider names that mean something without a module path, each with the form of its repositories' names and what is
+#: said of another one. The first is meant where none is named.
+PROVIDERS: dict[str, tuple[re.Pattern[str], str]] = {"github": _OWNER_NAME}
 _PROVIDER_CLASS = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 _APP_KEYS = ("via", "repository", "environments")
 _ENVIRONMENT_READERS: dict[str, Reader] = {**READERS, "aliases": names}
@@ -114,7 +115,7 @@ class _App:
 
     def _via(self, node: Node | None) -> str:
         own = self.home.provider if self.home else None
-        via = (text(node, self.findings) if node else None) or own or "github"
+        via = (text(node, self.findings) if node else None) or own or next(iter(PROVIDERS))
         if node and own and via != own:
             self.findings.wrong(node, f"a repository's own file defines apps via {own} only; leave `via` out")
         elif node and via not in PROVIDERS and not _PROVIDER_CLASS.fullmatch(via):
@@ -126,8 +127,9 @@ class _App:
     def _repository(self, node: Node | None, via: str) -> str | None:
         own = self.key if "/" in self.key else None
         repository = text(node, self.findings) if node else own
-        if node and repository and via == "github" and not _REPOSITORY.fullmatch(repository):
-            self.findings.wrong(node, "must be owner/name, such as getsentry/sentry")
+        form = PROVIDERS.get(via)
+        if node and repository and form and not form[0].fullmatch(repository):
+            self.findings.wrong(node, form[1])
         if node and own and repository and repository != own:
             self.findings.wrong(node, f"the key already says {segment(own)}; leave one of the two")
         if self.home and repository and repository.casefold() != self.home.full_name.casefold():
@@ -156,6 +158,9 @@ class _App:
     ) -> EnvironmentConfig:
         nothing_said = isinstance(node, Scalar) and node.kind == "nothing"
         items = {} if nothing_said else items_of(node, self.findings)
+        if self.home and "checks_command" in {**shared, **items}:
+            message = "is run by Kedge itself, so that only its operator's config may say it; leave it out"
+            self.findings.wrong({**shared, **items}["checks_command"], message)
         for table in (shared, items):
             if "deploy" in table and "heroku" in table:
                 self.findings.wrong(table["heroku"], "stands beside `deploy`; one of the two deploys it, leave one")

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ghapp import providers
 from ghapp.apps import Parsed, parse
 from ghapp.cli.errors import EXIT_USAGE
 from ghapp.config import apps_source
@@ -35,8 +36,8 @@ def check_config(named: Path | None, variables: Mapping[str, str], as_json: bool
     place, parsed = str(path) if path else "KEDGE_APPS", parse(text)
     if not any(variables.get(name, "").strip() for name in ("SLACK_BOT_TOKEN", "SLACK_WEBHOOK_URL")):
         parsed = replace(parsed, warnings=(*parsed.warnings, *unheard(parsed.apps)))
-    if parsed.problems:
-        for problem in parsed.problems:
+    if problems := parsed.problems or providers.problems(parsed.apps):
+        for problem in problems:
             print(_located(place, problem), file=sys.stderr)
         return EXIT_USAGE
     if as_json if as_json is not None else not sys.stdout.isatty():

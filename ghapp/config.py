@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from ghapp import providers
 from ghapp.apps import parse
 from ghapp.config_github import GitHubHost, GitHubSettings, Wanted, github_app
 from ghapp.config_slack import SlackSettings, slack, unheard
@@ -184,11 +185,12 @@ def read_apps(settings: Settings) -> str:
 
 def unmet(settings: Settings, apps: tuple[AppConfig, ...]) -> list[str]:
     """What a config, perhaps a reloaded one, needs and these settings lack; sentences."""
+    wrong = [str(problem) for problem in providers.problems(apps)]
     names = [app.name for app in apps if app.via == "github"]
     if settings.github or settings.setup or not names:
-        return []
+        return wrong
     needs = "via github needs GITHUB_APP_ID and GITHUB_PRIVATE_KEY; set them and restart, or run kedge setup."
-    return [f"{', '.join(names)}: {needs}"]
+    return [*wrong, f"{', '.join(names)}: {needs}"]
 
 
 def _apps_source(env: Environment) -> tuple[Path | None, str | None]:
@@ -229,7 +231,7 @@ def _apps(env: Environment, path: Path | None, text: str | None) -> tuple[AppCon
         env.problems += error.problems
         return ()
     place = f"KEDGE_APPS ({path})" if path else "KEDGE_APPS"
-    env.problems += [f"{place}: {problem}" for problem in parsed.problems]
+    env.problems += [f"{place}: {problem}" for problem in parsed.problems or providers.problems(parsed.apps)]
     env.warnings += [f"{place}: {warning}" for warning in parsed.warnings]
     return parsed.apps
 

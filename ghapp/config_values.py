@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
 
-from ghapp.core.commands import near_misses
+from ghapp.core.commands import COMMIT_VARIABLES, near_misses, used
 from ghapp.core.config import LABEL, VARIABLE, Allow, Auto
 from ghapp.marked_yaml import Findings, Listing, Node, Scalar, Table, segment
 
@@ -138,6 +138,14 @@ def _command(node: Node, findings: Findings) -> str | None:
     return command
 
 
+def _checks_command(node: Node, findings: Findings) -> str | None:
+    command = _command(node, findings)
+    if others := sorted(used(command or "") - set(COMMIT_VARIABLES)):
+        known = "} {".join(COMMIT_VARIABLES)
+        findings.wrong(node, f"is run for a commit and knows {{{known}}} alone, not {{{others[0]}}}")
+    return command
+
+
 def _whole(node: Node, findings: Findings, form: re.Pattern[str], units: dict[str, int], example: str) -> int | None:
     """A number with a unit: an integer of the smallest one, or text like ``10m``."""
     if not isinstance(node, Scalar) or node.kind not in {"text", "a whole number"}:
@@ -244,6 +252,7 @@ READERS: dict[str, Reader] = {
     "tasks": _tasks,
     "auto": record({"branch": _line, "after": _after}, _auto),
     "checks": list_of(_line),
+    "checks_command": _checks_command,
     "checks_timeout": duration,
     "refs": list_of(_line),
     "allow": record(

@@ -59,6 +59,8 @@ class WireRepository(msgspec.Struct, frozen=True, kw_only=True):
 class WireToken(msgspec.Struct, frozen=True, kw_only=True):
     value: str
     expires_at: str
+    username: str = "x-access-token"
+    """Who git says to be with it; the default is what apps meant that did not say."""
 
     def __repr__(self) -> str:
         return f"WireToken(expires_at={self.expires_at!r})"
@@ -129,6 +131,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """The command gets the repository's token."""
     checks: list[str] | None
     """Names that must be green; None: every one that exists; empty: none."""
+    checks_command: str | None = None
+    """What tells of the checks, its variables replaced; None: the provider does, if it knows of any."""
     own_checks: list[str]
     """Key prefixes of the checks that Kedge itself writes; they have no say."""
     checks_newest: list[WireCheck]

@@ -102,6 +102,7 @@ async def _work(settings: Settings, stopping: asyncio.Event) -> None:
             client=AppClient(session, settings.url, settings.token),
             journal=Journal(settings.workdir),
             workspaces=Workspaces(settings.workdir, environ=os.environ),
+            providers=settings.workdir / "providers",
             secrets=Secrets(settings.bindings, os.environ),
             version=VERSION,
         )

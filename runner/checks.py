@@ -10,7 +10,7 @@ from ghapp.core import gate
 from ghapp.core.checks import Check, CheckState, Policy, evaluate
 from ghapp.core.remote import RemoteError, Unauthorized, Unavailable
 from ghapp.core.values import Blocker
-from ghapp.vcs.base import RepositoryClient
+from ghapp.vcs.provider import Checks
 from runner import journal
 
 FRESH_S = 10.0
@@ -46,14 +46,14 @@ class Gated:
         return self.age_s <= FRESH_S
 
 
-async def ask(job: wire.Job, provider: RepositoryClient, retry_s: float) -> Gated:
+async def ask(job: wire.Job, source: Checks | None, retry_s: float) -> Gated:
     """Fetch and decide. What cannot be fetched keeps the gate closed; nothing is raised for it."""
     at_ns = journal.boottime_ns()
     facts = gate.Facts(user=job.user, forced=frozenset(job.forced), automatic=job.door == "automatic")
     if facts.forced & {"checks", "all"} or job.checks == []:
         return Gated(gate.decide(facts), (), at_ns)
     try:
-        fetched = tuple(await _fetch(job, provider, retry_s))
+        fetched = tuple(await _fetch(job, source, retry_s) if source else ())
     except RemoteError as error:
         closed = gate.Facts(user=job.user, automatic=facts.automatic, checks_problem=error.message)
         return Gated(gate.decide(closed), (), at_ns, unknown=True)
@@ -67,13 +67,13 @@ async def ask(job: wire.Job, provider: RepositoryClient, retry_s: float) -> Gate
     return Gated(gate.decide(judged), fetched, at_ns)
 
 
-async def _fetch(job: wire.Job, provider: RepositoryClient, retry_s: float) -> Sequence[Check]:
+async def _fetch(job: wire.Job, source: Checks, retry_s: float) -> Sequence[Check]:
     for _ in range(TRIES - 1):
         try:
-            return await provider.checks(job.sha)
+            return await source.checks(job.sha)
         except (Unavailable, Unauthorized):  # a new token may have come with a beat
             await asyncio.sleep(retry_s)
-    return await provider.checks(job.sha)
+    return await source.checks(job.sha)
 
 
 def from_wire(check: wire.WireCheck) -> Check:

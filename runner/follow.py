@@ -98,7 +98,7 @@ async def _pass_on_cancel(held: Held) -> None:
 
 
 async def _write(held: Held, grant: Grant | None) -> None:
-    if grant is not None and await statuses.write(grant, held.provider, held.tools.pace.first_s):
+    if grant and held.deployments and await statuses.write(grant, held.deployments, held.tools.pace.first_s):
         held.lease.confirm(grant.status.state)
 
 
@@ -178,7 +178,7 @@ async def _finish(held: Held, result: Result, log_end: int) -> None:
     held.entry.write_finished()
     held.lease.log.info("finished", state=answer.state, ended_by=result.ended_by, exit_code=result.exit_code)
     grant = statuses.granted(held.job, answer.status, sent_ns)
-    if grant is not None and await statuses.write(grant, held.provider, held.tools.pace.first_s):
+    if grant and held.deployments and await statuses.write(grant, held.deployments, held.tools.pace.first_s):
         await _confirm(held, msgspec.structs.replace(finish, status_written=grant.status.state))
 
 

@@ -8,7 +8,7 @@ import structlog
 from ghapp import wire
 from ghapp.core.remote import RateLimited, RemoteError, Unauthorized, Unavailable
 from ghapp.core.values import DeploymentStatus
-from ghapp.vcs.base import RepositoryClient
+from ghapp.vcs.provider import Deployments
 from runner import journal
 
 log = structlog.get_logger()
@@ -46,7 +46,7 @@ def granted(job: wire.Job, status: wire.WireStatus | None, sent_ns: int) -> Gran
     return Grant(job.deployment_id, wanted, sent_ns + round(status.write_within_s * 1e9))
 
 
-async def write(grant: Grant, provider: RepositoryClient, retry_s: float) -> bool:
+async def write(grant: Grant, deployments: Deployments, retry_s: float) -> bool:
     """Write it; True where the provider has it. False where the time passed or it was refused: the app sees to it.
 
     Where an answer was lost it looks first whether the status is there.
@@ -56,9 +56,9 @@ async def write(grant: Grant, provider: RepositoryClient, retry_s: float) -> boo
         pause_s = retry_s
         try:
             async with asyncio.timeout(min(grant.left_s, TRY_S)):
-                if doubtful and await _shown(grant, provider):
+                if doubtful and await _shown(grant, deployments):
                     return True
-                await provider.create_status(grant.deployment_id, grant.status)
+                await deployments.create_status(grant.deployment_id, grant.status)
                 return True
         except (TimeoutError, Unavailable) as error:
             reason, doubtful = str(error) or "no answer in time", True
@@ -77,6 +77,6 @@ async def write(grant: Grant, provider: RepositoryClient, retry_s: float) -> boo
     return False
 
 
-async def _shown(grant: Grant, provider: RepositoryClient) -> bool:
-    newest = await provider.newest_status(grant.deployment_id)
+async def _shown(grant: Grant, deployments: Deployments) -> bool:
+    newest = await deployments.newest_status(grant.deployment_id)
     return newest is not None and (newest.state, newest.description) == (grant.status.state, grant.status.description)

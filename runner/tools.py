@@ -3,13 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import aiohttp
 
 from ghapp import wire
 from ghapp.core.remote import Unavailable
+from ghapp.core.values import Repository
 from ghapp.vcs import registry
-from ghapp.vcs.base import RepositoryClient
+from ghapp.vcs.checks_command import ChecksCommand
+from ghapp.vcs.provider import Checks, Deployments, Opening, Provider
 from runner.backoff import Pace
 from runner.client import AppClient
 from runner.environment import REPO_TOKEN
@@ -23,8 +26,8 @@ from runner.workspace import Workspaces
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """``environ`` is the runner's own environment; ``apps`` and ``shared`` are KEDGE_RUNNER_APPS and
-    KEDGE_RUNNER_ENV."""
+    """``environ`` is the runner's own environment; ``providers`` the folder in which each provider may keep one;
+    ``apps`` and ``shared`` are KEDGE_RUNNER_APPS and KEDGE_RUNNER_ENV."""
 
     name: str
     labels: tuple[str, ...]
@@ -35,6 +38,7 @@ class Tools:
     client: AppClient
     journal: Journal
     workspaces: Workspaces
+    providers: Path
     secrets: Secrets = field(default_factory=Secrets)
     pace: Pace = field(default_factory=Pace)
     version: str = ""
@@ -58,16 +62,33 @@ class Held:
         return self.entry.path.name
 
     @cached_property
-    def provider(self) -> RepositoryClient:
-        """The repository, with the newest token that the app has sent. Raises ValueError for an unknown provider."""
-        repository = self.job.repository
-        return registry.repository_client(
-            repository.provider,
+    def provider(self) -> Provider:
+        """With the newest token that the app has sent. Raises ValueError for an unknown provider."""
+        name = self.job.repository.provider
+        opening = Opening(
             session=self.tools.session,
-            api_url=repository.api_url,
-            full_name=repository.full_name,
+            folder=self.tools.providers / name,
+            environ=self.tools.environ,
+            api_url=self.job.repository.api_url,
             token=self._token,
         )
+        return registry.provider(name)(opening)
+
+    @property
+    def repository(self) -> Repository:
+        known = self.job.repository
+        return Repository(known.id, known.full_name, known.clone_url)
+
+    @property
+    def checks(self) -> Checks | None:
+        """What knows of the checks of the sha; None: nobody does."""
+        if self.job.checks_command:
+            return ChecksCommand(self.job.checks_command, self.job.variables)
+        return self.provider.checks(self.repository)
+
+    @property
+    def deployments(self) -> Deployments | None:
+        return self.provider.deployments(self.repository)
 
     async def _token(self) -> str:
         if self.lease.token is None:

@@ -58,14 +58,14 @@ async def _gate(held: Held) -> Gated | None:
     if refused:
         await _give_back(held, "reject", refused, None)
         return None
-    return await _decided(held, await checks.ask(job, held.provider, tools.pace.first_s))
+    return await _decided(held, await checks.ask(job, held.checks, tools.pace.first_s))
 
 
 async def _gate_again(held: Held, gated: Gated) -> Gated | None:
     """Before `start`, what was fetched must be fresh."""
     if gated.fresh:
         return gated
-    return await _decided(held, await checks.ask(held.job, held.provider, held.tools.pace.first_s))
+    return await _decided(held, await checks.ask(held.job, held.checks, held.tools.pace.first_s))
 
 
 async def _decided(held: Held, gated: Gated) -> Gated | None:
@@ -157,7 +157,7 @@ async def _start(held: Held, gated: Gated) -> tuple[wire.StartAnswer, int] | Non
 async def _still_open(held: Held, gated: Gated, backoff: Backoff) -> Gated:
     """Fresh and open, whatever time that takes. Raises NotRun where the provider says otherwise."""
     while not (gated.fresh and gated.open):
-        gated = await checks.ask(held.job, held.provider, held.tools.pace.first_s)
+        gated = await checks.ask(held.job, held.checks, held.tools.pace.first_s)
         if gated.unknown:
             await asyncio.sleep(backoff.next())
         elif not gated.open:

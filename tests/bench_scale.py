@@ -29,9 +29,10 @@ from ghapp.store import events, inbox, outbox, waiting
 from ghapp.store import standing as standings
 from ghapp.store.base import Tx
 from ghapp.store.stores import open_stores
-from ghapp.vcs.base import RepositoryClient, RepoToken
+from ghapp.vcs.base import RepoToken
 from tests.conftest import PostgresServer
 from tests.scale_data import NOW, Scale, config_text, fill, look_over
+from tests.whole_provider import WholeProvider
 
 LINES = 20
 LIMIT = 1.3
@@ -40,10 +41,9 @@ Read = Callable[[Tx, Context], Awaitable[object]]
 _ids = itertools.count()
 
 
-class Provider:
+class Provider(WholeProvider):
     """As much of a provider as a claim needs."""
 
-    own_checks = ()
     api_url = "https://api.github.test"
 
     async def owner(self) -> str | None:
@@ -52,20 +52,8 @@ class Provider:
     async def installed(self) -> list[Repository]:
         raise NotImplementedError
 
-    async def login(self) -> str:
-        return "kedge[bot]"
-
-    async def find_repository(self, name: str) -> list[Repository]:
-        return []
-
     async def repo_token(self, repository: Repository) -> RepoToken:
         return RepoToken("token", NOW + 3_600_000)
-
-    def repository(self, repository: Repository) -> RepositoryClient:
-        raise NotImplementedError
-
-    async def close(self) -> None:
-        return None
 
 
 async def claim_and_finish(ctx: Context) -> None:

@@ -46,6 +46,7 @@ def job(ctx: Context, claimed: Claimed) -> wire.Job:
         secrets=list(config.secrets),
         token=config.token,
         checks=None if config.checks is None else list(config.checks),
+        checks_command=_checks_command(claimed.deploy),
         own_checks=list(ctx.own_checks),
         checks_newest=[wire_check(check) for check in claimed.newest],
         check_counter=deploy.check_counter,
@@ -57,7 +58,7 @@ def job(ctx: Context, claimed: Claimed) -> wire.Job:
         log_url=page,
         defined_in="repository" if deploy.defined_in == "repository" else "operator",
         lease=claimed.lease,
-        repo_token=repo_token(claimed.token),
+        repo_token=repo_token(claimed.token) if claimed.token else None,
     )
 
 
@@ -79,9 +80,17 @@ def status(status: DeploymentStatus | None, within_s: float) -> wire.WireStatus 
     )
 
 
+def _checks_command(deploy: Deploy) -> str | None:
+    template = deploy.config.checks_command
+    about = commands.Commit(app=deploy.app, env=deploy.environment, sha=deploy.sha, ref=deploy.ref)
+    return commands.render(template, about) if template else None
+
+
 def repo_token(token: RepoToken) -> wire.WireToken:
     expires_at = datetime.fromtimestamp(token.expires_at / 1000, UTC)
-    return wire.WireToken(value=token.value, expires_at=expires_at.isoformat().replace("+00:00", "Z"))
+    return wire.WireToken(
+        value=token.value, expires_at=expires_at.isoformat().replace("+00:00", "Z"), username=token.username
+    )
 
 
 def wire_check(check: Check) -> wire.WireCheck:

@@ -28,6 +28,17 @@ class Values:
     previous_sha: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """What the variables of ``checks_command`` stand for: it is run for a commit, whether a deploy of it exists or
+    not."""
+
+    app: str
+    env: str
+    sha: str
+    ref: str
+
+
 class UnsafeValue(ValueError):
     """A value may not go where it was to go. The text is a sentence for people, with the way on."""
 
@@ -38,6 +49,7 @@ class UnsafeValue(ValueError):
 
 
 VARIABLES = tuple(sorted(field.name for field in fields(Values)))
+COMMIT_VARIABLES = tuple(sorted(field.name for field in fields(Commit)))
 
 # In POSIX shells none of these is special, quoted or not:
 # https://pubs.opengroup.org/onlinepubs/9799919799/utilities/V3_chap02.html#tag_19_02
@@ -48,15 +60,21 @@ _PLACE = re.compile(rf"\{{\{{(?:{_KNOWN})\}}\}}|(?<!\$)\{{({_KNOWN})\}}")
 _WORD = re.compile(r"(?<![${])(\{\{?\s*([A-Za-z][A-Za-z0-9_-]{0,40})\s*\}\}?)")
 
 
-def render(template: str, values: Values) -> str:
+def render(template: str, values: Values | Commit) -> str:
     """The command with its variables replaced. A ref that is not safe is handed on as the sha.
 
     Raises `UnsafeValue` for any other value that is not safe, if the template uses it.
     """
-    return _PLACE.sub(lambda match: _value(match[1], values) if match[1] else match[0], template)
+    known = {field.name for field in fields(values)}
+    return _PLACE.sub(lambda match: _value(match[1], values) if match[1] in known else match[0], template)
 
 
-def _value(variable: str, values: Values) -> str:
+def used(template: str) -> set[str]:
+    """The variables that a template uses."""
+    return {match[1] for match in _PLACE.finditer(template) if match[1]}
+
+
+def _value(variable: str, values: Values | Commit) -> str:
     value = str(getattr(values, variable))
     if _SAFE.fullmatch(value) and (value or variable != "ref"):
         return value
@@ -70,12 +88,13 @@ def _value(variable: str, values: Values) -> str:
     )
 
 
-def environment(values: Values) -> dict[str, str]:
+def environment(values: Values | Commit) -> dict[str, str]:
     """The values as they are, for the command's environment: ``KEDGE_APP``, ``KEDGE_REF`` …
 
     Raises `UnsafeValue` for what no environment can hold: NUL, and what is not Unicode text.
     """
-    return {f"KEDGE_{name.upper()}": _raw(name, str(getattr(values, name))) for name in VARIABLES}
+    names = sorted(field.name for field in fields(values))
+    return {f"KEDGE_{name.upper()}": _raw(name, str(getattr(values, name))) for name in names}
 
 
 def _raw(variable: str, value: str) -> str:

@@ -42,7 +42,8 @@ class EnvironmentConfig:
     """One environment of one app, with everything that it inherits from the app filled in.
 
     ``heroku`` is the Heroku app that takes the place of a ``deploy`` command, which then is empty.
-    ``checks`` is None where every check that exists must be green, and empty where none is asked for.
+    ``checks`` is None where every check that exists must be green, and empty where none is asked for; they are those
+    that the provider knows, or that ``checks_command`` tells of.
     Durations are seconds, ``log_limit`` is bytes. ``defined_in``: ``operator`` or ``repository``; it goes with the
     config into every deploy, whichever door it comes through.
     """
@@ -54,6 +55,7 @@ class EnvironmentConfig:
     tasks: dict[str, str] = field(default_factory=dict)
     auto: Auto | None = None
     checks: tuple[str, ...] | None = None
+    checks_command: str | None = None
     checks_timeout_s: int = 3600
     refs: tuple[str, ...] = ()
     allow: Allow = Allow()

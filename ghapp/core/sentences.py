@@ -176,6 +176,10 @@ def cancelled(who: str) -> str:
     return f"Cancelled by {who}."
 
 
+def no_deployments(provider: str) -> str:
+    return f"{provider} keeps no deployments; Kedge's page is the record."
+
+
 def registering() -> str:
     return "Being registered as a deployment with the provider."
 

@@ -104,10 +104,11 @@ async def ask(tx: Tx, ctx: Context, environment: Environment, request: Request) 
 
 
 async def take_place(tx: Tx, ctx: Context, deploy: Deploy, *, compared_with: int | None) -> None:
-    """One that was out of the line is asked for from now on, and registered where it is not yet. ``compared_with``:
-    the id of what is live, that does not contain it (0: nothing is). The caller settles the line."""
+    """One that was out of the line is asked for from now on, and registered where it is not yet and can be.
+    ``compared_with``: the id of what is live, that does not contain it (0: nothing is). The caller settles the line."""
     now = ctx.now()
-    new = deploy.deployment_id is None
+    provider, repository = await places.repository(tx, deploy.repository_id)
+    new = deploy.deployment_id is None and ctx.providers[provider].deployments(repository) is not None
     await deploys.save(
         tx,
         deploy.id,

@@ -57,7 +57,7 @@ def _news(ctx: Context, deploy: Deploy, token: RepoToken | None) -> bool:
 
 
 async def _token(ctx: Context, deploy: Deploy) -> RepoToken | None:
-    """The newest repository token; None where none can be had now."""
+    """The newest repository token; None where none can be had now, or none is needed."""
     provider, repository = await ctx.stores.main.read(lambda tx: places.repository(tx, deploy.repository_id))
     try:
         return await ctx.providers[provider].repo_token(repository)

@@ -53,13 +53,14 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A deploy given to a runner, with what belongs to its job."""
+    """A deploy given to a runner, with what belongs to its job. ``token`` is None where the runner brings its own
+    credentials."""
 
     deploy: Deploy
     lease: str = field(repr=False)
     provider: str
     repository: Repository
-    token: RepoToken
+    token: RepoToken | None
     newest: list[Check]
 
 
@@ -116,7 +117,7 @@ async def _repeated(ctx: Context, wish: Wish) -> Deploy | None:
 async def _take_first(ctx: Context, wish: Wish) -> Claimed | None:
     now = ctx.now()
     for candidate in await ctx.stores.main.read(lambda tx: _acceptable(tx, now, wish, most=CANDIDATES)):
-        if await _token(ctx, candidate) is None:
+        if not await _has_token(ctx, candidate):
             continue
         try:
             taken = await ctx.decide(lambda tx, one=candidate: take(tx, ctx, one, wish))  # type: ignore[misc]
@@ -175,19 +176,20 @@ async def take(tx: Tx, ctx: Context, candidate: Head, wish: Wish) -> Deploy | No
     return claimed
 
 
-async def _token(ctx: Context, deploy: Head) -> RepoToken | None:
-    """A token for the job; where none can be had, the deploy says why and is left alone for a while."""
+async def _has_token(ctx: Context, deploy: Head) -> bool:
+    """Is there a token for the job, or is none needed? Where none can be had, the deploy says why and is left alone for
+    a while."""
     provider, repository = await ctx.stores.main.read(lambda tx: places.repository(tx, deploy.repository_id))
     try:
         token = await ctx.providers[provider].repo_token(repository)
     except RemoteError as error:
         blocker = Blocker(BlockerKind.PROVIDER, sentences.no_access(error.message))
     else:
-        if not token.missing:
-            return token
+        if token is None or not token.missing:
+            return True
         blocker = Blocker(BlockerKind.TOKEN_PERMISSION, sentences.token_permission(token.missing))
     await ctx.decide(lambda tx: _park(tx, ctx, deploy, blocker))
-    return None
+    return False
 
 
 async def _park(tx: Tx, ctx: Context, deploy: Head, blocker: Blocker) -> None:
@@ -208,6 +210,7 @@ async def _job(ctx: Context, deploy: Deploy, wish: Wish) -> Claimed:
         token = await ctx.providers[provider].repo_token(repository)
     except RemoteError as error:
         raise Problem("unavailable", error.message) from error
-    ctx.handed_out[deploy.id] = token.expires_at
+    if token:
+        ctx.handed_out[deploy.id] = token.expires_at
     lease = ctx.lease(deploy.id, deploy.claims, wish.claim_id, wish.token)
     return Claimed(deploy, lease, provider, repository, token, newest)

@@ -22,7 +22,7 @@ from ghapp.store import comments, places
 from ghapp.store.base import Tx, Work
 from ghapp.store.deploys import Deploy
 from ghapp.store.events import ORIGIN, Origin
-from ghapp.vcs.conversation import Conversation, Conversing
+from ghapp.vcs.conversation import Conversation
 from ghapp.vcs.events import CommentEvent, HeadEvent
 
 #: A comment that was written longer ago, and does not say exactly what is to be done, is not acted on.
@@ -47,12 +47,11 @@ def asks(event: CommentEvent) -> bool:
 async def prepare(ctx: Context, provider: str, event: CommentEvent, apps: list[AppConfig]) -> Work[bool]:
     """Carry out what a comment asks of the apps; what is returned saves the answer. Raises RemoteError (try
     later)."""
-    able = ctx.providers[provider]
-    if not isinstance(able, Conversing):
+    conversation = ctx.providers[provider].conversation(event.repository)
+    if conversation is None:
         return _history
     if not event.trusted:
         return lambda tx: _only_react(tx, ctx, provider, event)
-    conversation = able.conversation(event.repository)
     return await _Comment(ctx, provider, event, apps, conversation).carry_out(commented.commands(event.text))
 
 

@@ -10,18 +10,17 @@ from ghapp.service.context import Context
 from ghapp.store import outbox, own_configs
 from ghapp.store.base import Tx
 from ghapp.store.outbox import Notice
-from ghapp.vcs.base import AppClient
-from ghapp.vcs.files import FileReading
+from ghapp.vcs.files import RepositoryFiles
 
 log = structlog.get_logger(__name__)
 
 
-async def deliver(ctx: Context, client: AppClient, repository: Repository, notice: Notice) -> None:
+async def deliver(ctx: Context, files: RepositoryFiles | None, repository: Repository, notice: Notice) -> None:
     """Write the status; where the answer is lost it is written again, which changes nothing: the newest of a context
     counts. A refusal is told where the config's problems are."""
     try:
-        if isinstance(client, FileReading):
-            await client.files(repository).create_commit_status(notice.commit_status)
+        if files:
+            await files.create_commit_status(notice.commit_status)
     except RemoteError as error:
         attempt = judge(error)
         if attempt.fate is not Fate.REFUSED:

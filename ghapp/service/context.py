@@ -20,7 +20,8 @@ from ghapp.store.base import Tx, Work
 from ghapp.store.events import Noted, noting
 from ghapp.store.session import Background
 from ghapp.store.stores import Stores
-from ghapp.vcs.base import AppClient, Comparison, SignIn
+from ghapp.vcs.base import Comparison, SignIn
+from ghapp.vcs.provider import Provider
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +69,8 @@ class Apps:
 
 @dataclass(slots=True)
 class Context:
-    """One per process. ``apps`` is replaced whole when the config changes; everything else stays.
+    """One per process. ``apps`` is replaced whole when the config changes; everything else stays. ``providers`` that a
+    config names and that are not there are opened with ``open_provider`` before it is in force, and then stay.
 
     ``sign_ins``: where people can sign in, by provider. ``channels``: where Kedge speaks beside the providers, by name.
     ``lease_key`` derives leases, so that none is stored.
@@ -87,9 +89,10 @@ class Context:
     """
 
     stores: Stores
-    providers: Mapping[str, AppClient]
+    providers: dict[str, Provider]
     url: str
     lease_key: bytes = field(repr=False)
+    open_provider: Callable[[str], Provider] | None = None
     sign_ins: Mapping[str, SignIn] = field(default_factory=dict)
     channels: Mapping[str, Channel] = field(default_factory=dict)
     now: Callable[[], int] = system_clock

@@ -18,9 +18,7 @@ from ghapp.service.context import Context, Signals
 from ghapp.store import own_configs as stored
 from ghapp.store.base import Tx
 from ghapp.store.own_configs import OwnConfig
-from ghapp.vcs.base import spares
 from ghapp.vcs.events import PushEvent
-from ghapp.vcs.files import FileReading
 
 log = structlog.get_logger(__name__)
 
@@ -62,8 +60,6 @@ async def discover(ctx: Context) -> None:
     """List what Kedge may use: look at what is new or was pushed to, withdraw what is gone. Raises RemoteError
     where not all could be listed; then nothing is taken for gone."""
     for provider, client in ctx.providers.items():
-        if not isinstance(client, FileReading):
-            continue
         counted = await accounts.counted(ctx, provider)
         # First, so that what is heard of during the listing is not taken for gone.
         known = await ctx.stores.main.read(lambda tx, p=provider: stored.repositories(tx, p))  # type: ignore[misc]
@@ -133,20 +129,20 @@ def _account(one: OwnConfig) -> tuple[str, str]:
 
 def _spared(ctx: Context, provider: str) -> int:
     """Until when the calls that are left are for deploys alone."""
-    return ctx.now() + RESERVED_WAIT_MS if spares(ctx.providers[provider], RESERVED_CALLS) else 0
+    return ctx.now() + RESERVED_WAIT_MS if ctx.providers[provider].spares(RESERVED_CALLS) else 0
 
 
 async def _read(ctx: Context, one: OwnConfig) -> None:
     """Read the newest and judge it, if it is another one than before. Raises RemoteError."""
     client = ctx.providers[one.provider]
-    if not isinstance(client, FileReading):
-        return
     repository = await _by_id(ctx, one)
+    files = client.files(repository)
+    if files is None:
+        return
     if not accounts.counts(accounts.of(repository), await accounts.counted(ctx, one.provider)):
         await own_configs.withdraw(ctx, one.provider, repository.id)
         return
-    files = client.files(repository)
-    branch = repository.default_branch or await client.repository(repository).default_branch()
+    branch = repository.default_branch or await client.code(repository).default_branch()
     sha = await files.newest_change(own_config.PATH, branch)
     now = one.called(repository)
     if sha == one.judged_sha and not one.problems:

@@ -184,7 +184,7 @@ async def _reach(ctx: Context, provider: str, event: DeploymentEvent) -> Reach:
 async def _refusals(
     ctx: Context, provider: str, event: DeploymentEvent, environment: EnvironmentConfig
 ) -> tuple[Blocker, ...]:
-    client = ctx.providers[provider].repository(event.repository)
+    client = ctx.providers[provider].code(event.repository)
     refused: list[Blocker] = []
     allow = environment.allow
     if not await permits.passes_allow(ctx, provider, event.repository, event.creator, environment):

@@ -15,7 +15,7 @@ from ghapp.core.checks import Check, evaluate
 from ghapp.core.limits import take
 from ghapp.core.remote import RateLimited, RemoteError
 from ghapp.core.values import Repository, State
-from ghapp.service import acting, asking, lines, workers
+from ghapp.service import acting, asking, commit_checks, lines, workers
 from ghapp.service.ancestry import on_branch
 from ghapp.service.context import Context
 from ghapp.service.leases import STALE_RETRY_MS, policy_of
@@ -137,7 +137,7 @@ async def _ask(ctx: Context, around: _Around, told: _Told) -> None:
 async def _compare(ctx: Context, provider: str, repository: Repository, around: _Around, told: _Told) -> None:
     """With those around it, its branch, its refs and its checks."""
     deploy = around.deploy
-    client = ctx.providers[provider].repository(repository)
+    client = ctx.providers[provider].code(repository)
 
     async def compare(sha: str, commit: str) -> bool:
         told.has[sha, commit] = await ctx.ancestry.has(provider, client, repository, sha, commit)
@@ -153,7 +153,10 @@ async def _compare(ctx: Context, provider: str, repository: Repository, around: 
     if refs and not any(fnmatchcase(deploy.ref, ref) for ref in refs):
         told.on_refs = await client.reachable(deploy.sha, refs)
     if deploy.config.checks != ():
-        told.fetched = tuple(await client.checks(deploy.sha))
+        source = commit_checks.source(
+            ctx, deploy.app, provider, repository, deploy.config, sha=deploy.sha, ref=deploy.ref
+        )
+        told.fetched = tuple(await source.checks(deploy.sha)) if source else ()
     if evaluate(told.fetched, policy_of(ctx, deploy)).green:
         for _, sha in around.others:
             await compare(deploy.sha, sha)

@@ -11,8 +11,6 @@ from ghapp.store.deploys import Deploy
 from ghapp.store.places import Runner
 from ghapp.store.standing import Standing
 from ghapp.store.totals import Total
-from ghapp.vcs.base import Metered
-from ghapp.vcs.record import Recording
 
 OUTCOME = "outcome"
 CLAIM_LATENCY = "claim_latency"
@@ -67,7 +65,7 @@ async def lags(tx: Tx, ctx: Context, now: int) -> tuple[float, float, float]:
 async def reconciler_lag(tx: Tx, ctx: Context, now: int) -> float | None:
     """Seconds: what the provider sent since then may be missing. None where no provider keeps a record of it, or
     none was read yet."""
-    recording = [name for name, client in ctx.providers.items() if isinstance(client, Recording)]
+    recording = [name for name, client in ctx.providers.items() if client.record is not None]
     positions = [await reconciled.position(tx, name) for name in recording]
     return max((max(now - one.heard_until, 0) / 1000 for one in positions if one), default=None)
 
@@ -94,5 +92,5 @@ async def measure(ctx: Context, reader: Actor) -> Measured:
 
 
 def _rate_limits(ctx: Context) -> dict[str, int]:
-    left = {name: client.calls_left for name, client in ctx.providers.items() if isinstance(client, Metered)}
+    left = {name: client.calls_left for name, client in ctx.providers.items()}
     return {name: calls for name, calls in left.items() if calls is not None}

@@ -16,8 +16,7 @@ from ghapp.store import deploys, events, outbox, places
 from ghapp.store.base import Tx
 from ghapp.store.deploys import Deploy
 from ghapp.store.outbox import Notice
-from ghapp.vcs.base import RepositoryClient
-from ghapp.vcs.conversation import Conversing
+from ghapp.vcs.provider import Deployments
 
 log = structlog.get_logger(__name__)
 
@@ -55,16 +54,18 @@ async def _deliver(ctx: Context, notice: Notice) -> None:
         await ctx.stores.main.write(lambda tx: outbox.put_off(tx, notice.id, quiet_until))
         return
     if notice.channel in telling.CHANNELS:
-        able = ctx.providers[provider]
-        conversation = able.conversation(repository) if isinstance(able, Conversing) else None
+        conversation = ctx.providers[provider].conversation(repository)
         _note(ctx, account, notice, await speaking.deliver(ctx, conversation, notice))
         return
-    client = ctx.providers[provider].repository(repository)
+    if notice.channel == outbox.COMMIT:
+        await commit_statuses.deliver(ctx, ctx.providers[provider].files(repository), repository, notice)
+        return
+    client = ctx.providers[provider].deployments(repository)
+    if client is None:  # it was, when this was decided
+        await ctx.stores.main.write(lambda tx: outbox.end(tx, notice.id, "failed", sentences.no_deployments(provider)))
+        return
     if notice.channel == outbox.REGISTER:
         await registering.deliver(ctx, client, notice)
-        return
-    if notice.channel == outbox.COMMIT:
-        await commit_statuses.deliver(ctx, ctx.providers[provider], repository, notice)
         return
     taken = await ctx.stores.main.write(lambda tx: _take(tx, ctx, notice))
     if taken is None:
@@ -118,7 +119,7 @@ async def _take(tx: Tx, ctx: Context, notice: Notice) -> Notice | None:
     return current
 
 
-async def _send(client: RepositoryClient, notice: Notice, *, look_first: bool) -> Attempt:
+async def _send(client: Deployments, notice: Notice, *, look_first: bool) -> Attempt:
     """Write the status; where an earlier answer was lost, look first whether it is there already."""
     try:
         if look_first:
@@ -159,7 +160,7 @@ async def _settle(tx: Tx, ctx: Context, notice: Notice, attempt: Attempt) -> Non
             await outbox.postpone(tx, notice.id, ctx.now() + wait_ms, unsure=unsure, problem=attempt.problem)
 
 
-async def _verify(ctx: Context, client: RepositoryClient, notice: Notice) -> None:
+async def _verify(ctx: Context, client: Deployments, notice: Notice) -> None:
     """A minute after a terminal state: does the provider still show it? A person may have made it inactive."""
     try:
         newest = await client.newest_status(notice.deployment_id)

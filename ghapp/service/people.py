@@ -14,7 +14,7 @@ from ghapp.core.remote import RemoteError
 from ghapp.service import permits
 from ghapp.service.context import Context
 from ghapp.service.problems import Problem
-from ghapp.vcs.base import Person, spares
+from ghapp.vcs.base import Person
 
 log = structlog.get_logger(__name__)
 
@@ -53,13 +53,14 @@ async def _role(ctx: Context, person: Person, app: AppConfig) -> str | None:
     """What the person is in the app's repository; None where that could not be asked."""
 
     async def ask() -> str | None:
-        if spares(ctx.providers[app.via], RESERVED_CALLS):
+        if ctx.providers[app.via].spares(RESERVED_CALLS):
             log.warning("nobody is asked about, what is left of the rate limit is for deploys", app=app.name)
             return None
         try:
             async with asyncio.timeout(PATIENCE_S):
                 repository = await permits.repository_of(ctx, app)
-                return await ctx.providers[app.via].repository(repository).access(person)
+                people = ctx.providers[app.via].people(repository)
+                return await people.access(person) if people else "none"
         except (Problem, RemoteError) as error:
             if isinstance(error, Problem) and error.code == "invalid":
                 return "none"  # there is no such repository, for nobody

@@ -8,7 +8,8 @@ from cachetools import TTLCache
 
 from ghapp.core.config import AppConfig
 from ghapp.core.values import Repository
-from ghapp.vcs.base import Person, RepositoryClient
+from ghapp.vcs.base import Person
+from ghapp.vcs.provider import People
 from ghapp.vcs.remembered import Remembered
 
 #: Who has just been let in or out notices within this time.
@@ -28,16 +29,16 @@ class Permissions:
         self._few = asyncio.Semaphore(AT_ONCE)
         self._access: Remembered[tuple[object, ...], str] = Remembered(_until, clock=_monotonic_ms, size=4096)
 
-    async def role(self, client: RepositoryClient, repository: Repository, user: str) -> str:
+    async def role(self, people: People, repository: Repository, user: str) -> str:
         key = ("role", repository.id, user)
         if key not in self._known:
-            self._known[key] = await client.permission(user)
+            self._known[key] = await people.permission(user)
         return str(self._known[key])
 
-    async def in_team(self, client: RepositoryClient, repository: Repository, team: str, user: str) -> bool:
+    async def in_team(self, people: People, repository: Repository, team: str, user: str) -> bool:
         key = ("team", repository.id, team, user)
         if key not in self._known:
-            self._known[key] = await client.in_team(team, user)
+            self._known[key] = await people.in_team(team, user)
         return bool(self._known[key])
 
     async def access(self, app: AppConfig, person: Person, ask: Callable[[], Awaitable[str | None]]) -> str | None:

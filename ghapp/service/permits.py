@@ -14,23 +14,26 @@ _PUSH = frozenset({"admin", "maintain", "write"})
 
 
 async def passes_allow(
-    ctx: Context, provider: str, repository: Repository, user: str, allow: EnvironmentConfig
+    ctx: Context, provider: str, repository: Repository, user: str, allow: EnvironmentConfig, *, by_token: bool = False
 ) -> bool:
     """Does the user pass ``allow`` of the environment? Default: push permission on the repository. Bots that are
     named add to whoever may; only persons and teams replace the default. An account that is called like the operator
-    never does: it would pass for the operator in locks and in the audit. Raises RemoteError."""
+    never does: it would pass for the operator in locks and in the audit. ``by_token``: a token of Kedge's own says who
+    it is, which suffices where the host knows no people and nobody is named. Raises RemoteError."""
     if user.casefold() == ADMIN.name:
         return False
     named = allow.allow
     if user.casefold() in {one.casefold() for one in named.users}:
         return True
-    client = ctx.providers[provider].repository(repository)
+    people = ctx.providers[provider].people(repository)
+    if people is None:
+        return by_token and not (named.teams or named.users)
     for team in named.teams:
-        if await ctx.permissions.in_team(client, repository, team, user):
+        if await ctx.permissions.in_team(people, repository, team, user):
             return True
     if named.teams or any(not one.endswith("[bot]") for one in named.users):
         return False
-    return await ctx.permissions.role(client, repository, user) in _PUSH
+    return await ctx.permissions.role(people, repository, user) in _PUSH
 
 
 async def repository_of(ctx: Context, app: AppConfig) -> Repository:
@@ -65,7 +68,9 @@ async def require(ctx: Context, actor: Actor, scope: str, app: AppConfig, enviro
         return
     repository = await repository_of(ctx, app)
     try:
-        allowed = await passes_allow(ctx, app.via, repository, actor.name, environment)
+        allowed = await passes_allow(
+            ctx, app.via, repository, actor.name, environment, by_token=actor.token is not None
+        )
     except RemoteError as error:
         raise Problem("provider", error.message) from error
     if not allowed:
@@ -74,9 +79,10 @@ async def require(ctx: Context, actor: Actor, scope: str, app: AppConfig, enviro
 
 
 async def administers(ctx: Context, provider: str, repository: Repository, user: str) -> bool:
-    """Has the user admin permission on the repository? Raises RemoteError."""
-    client = ctx.providers[provider].repository(repository)
-    return await ctx.permissions.role(client, repository, user) == "admin"
+    """Has the user admin permission on the repository? Nobody has where the host knows no people. Raises
+    RemoteError."""
+    people = ctx.providers[provider].people(repository)
+    return people is not None and await ctx.permissions.role(people, repository, user) == "admin"
 
 
 async def is_admin(ctx: Context, actor: Actor, app: AppConfig | None, environment: str | None = None) -> bool:

@@ -56,7 +56,7 @@ async def _looked_at(ctx: Context, provider: str, event: PushEvent, target: _Tar
         newest = await releases.newest(tx, await environment_id(tx, target.app, config), 1)
         return newest[0] if newest else None
 
-    client = ctx.providers[provider].repository(event.repository)
+    client = ctx.providers[provider].code(event.repository)
     found = await ctx.stores.main.read(live)
     if found and await ctx.ancestry.has(provider, client, event.repository, found.sha, sha):
         return replace(target, passed_over=automatic.part_of_live(f"{target.app.name}#{found.number}"))

@@ -20,7 +20,7 @@ from ghapp.store import deploys, inbox, places, reconciled
 from ghapp.store.base import StoreError, Tx, Work
 from ghapp.store.reconciled import Position
 from ghapp.vcs.events import CheckEvent
-from ghapp.vcs.record import DeliveryLog, Recording, Recovered, Sent, Use
+from ghapp.vcs.record import DeliveryLog, Recovered, Sent, Use
 
 log = structlog.get_logger(__name__)
 
@@ -59,9 +59,7 @@ class Reader:
 def readers(ctx: Context) -> list[Reader]:
     """One for each provider that keeps a record."""
     return [
-        Reader(name, client.deliveries, Homes(name))
-        for name, client in ctx.providers.items()
-        if isinstance(client, Recording)
+        Reader(name, client.record, Homes(name)) for name, client in ctx.providers.items() if client.record is not None
     ]
 
 

@@ -10,10 +10,11 @@ from ghapp.store import deploys, events, outbox, places
 from ghapp.store.base import Tx
 from ghapp.store.deploys import Deploy
 from ghapp.store.outbox import Notice
-from ghapp.vcs.base import NewDeployment, Registered, RepositoryClient
+from ghapp.vcs.base import NewDeployment, Registered
+from ghapp.vcs.provider import Deployments
 
 
-async def deliver(ctx: Context, client: RepositoryClient, notice: Notice) -> None:
+async def deliver(ctx: Context, client: Deployments, notice: Notice) -> None:
     """Register the deploy of a notice, or find that an earlier attempt did it."""
     deploy = await ctx.stores.main.write(lambda tx: _take(tx, notice))
     if deploy is None:
@@ -37,7 +38,7 @@ async def _take(tx: Tx, notice: Notice) -> Deploy | None:
     return deploy
 
 
-async def _register(client: RepositoryClient, deploy: Deploy, *, look_first: bool) -> Registered | None:
+async def _register(client: Deployments, deploy: Deploy, *, look_first: bool) -> Registered | None:
     """None: it ended before it was registered, and no attempt has reached the provider."""
     new = NewDeployment(
         request=deploy.request,

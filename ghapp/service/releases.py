@@ -18,7 +18,8 @@ from ghapp.service.problems import Problem
 from ghapp.store import deploys, places
 from ghapp.store import releases as stored
 from ghapp.store.base import Tx
-from ghapp.vcs.base import Commit, Comparison, RepositoryClient
+from ghapp.vcs.base import Commit, Comparison
+from ghapp.vcs.provider import Code
 
 #: Releases of an environment that are looked at, the newest first.
 HISTORY = 100
@@ -84,7 +85,7 @@ async def compare(
     if config:
         seeing.check_sees(reader, app.name, config.name)
     repository = await permits.repository_of(ctx, app)
-    client = ctx.providers[app.via].repository(repository)
+    client = ctx.providers[app.via].code(repository)
     point = partial(_point, ctx, reader, client, app)
     try:
         first = await _live_in(ctx, app, config) if config and not before else None
@@ -105,7 +106,7 @@ async def _live_in(ctx: Context, app: AppConfig, config: EnvironmentConfig) -> P
     return Point(f"{app.name}#{found[0].number}", found[0].sha, found[0].number)
 
 
-async def _point(ctx: Context, reader: Actor, client: RepositoryClient, app: AppConfig, field: str, text: str) -> Point:
+async def _point(ctx: Context, reader: Actor, client: Code, app: AppConfig, field: str, text: str) -> Point:
     number = deploy_number(app.name, text)
     if number is not None:
         deploy = await ctx.stores.main.read(lambda tx: deploys.by_number(tx, app.name, number))
@@ -120,7 +121,7 @@ async def _point(ctx: Context, reader: Actor, client: RepositoryClient, app: App
         raise Problem("invalid", sentences.no_commit(text), field=field) from error
 
 
-async def _comparison(client: RepositoryClient, before: Point, after: Point) -> Comparison:
+async def _comparison(client: Code, before: Point, after: Point) -> Comparison:
     try:
         return await client.compare(before.sha, after.sha)
     except NotFound as error:
@@ -158,7 +159,7 @@ class _Looking:
         """The whole sha, and the commit where the provider told it."""
         try:
             repository = await permits.repository_of(self._ctx, self._app)
-            commit = await self._ctx.providers[self._app.via].repository(repository).commit(name)
+            commit = await self._ctx.providers[self._app.via].code(repository).commit(name)
         except (RemoteError, Problem) as error:
             self.problem = error.message
             unknown = isinstance(error, NotFound)
@@ -197,7 +198,7 @@ class _Looking:
         if self.problem is None and sha != commit:
             try:
                 repository = await permits.repository_of(self._ctx, self._app)
-                client = self._ctx.providers[self._app.via].repository(repository)
+                client = self._ctx.providers[self._app.via].code(repository)
                 return await self._ctx.ancestry.contains(self._app.via, client, repository, sha, commit)
             except NotFound:
                 return False

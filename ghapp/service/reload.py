@@ -35,6 +35,10 @@ async def put_in_force(ctx: Context, text: str, unmet: Unmet | None = None) -> N
         log.error("the changed config is not taken, the one before stays in force", problems=problems)
         return
 
+    for via in dict.fromkeys(app.via for app in parsed.apps):
+        if ctx.open_provider and via not in ctx.providers:
+            ctx.providers[via] = ctx.open_provider(via)
+
     async def work(tx: Tx) -> None:
         await own_configs.yield_names(tx, ctx, parsed.apps)
         await keep_all(tx, parsed.apps, ctx.now())

@@ -11,14 +11,14 @@ from ghapp.core.checks import Evaluation, Policy, evaluate
 from ghapp.core.config import AppConfig, EnvironmentConfig
 from ghapp.core.remote import NotFound, RemoteError
 from ghapp.core.values import Blocker, Door, Lock, Repository
-from ghapp.service import asking, locking, permits
+from ghapp.service import asking, commit_checks, locking, permits
 from ghapp.service.apps import bind, environment_of
 from ghapp.service.context import Context
 from ghapp.service.problems import Problem
 from ghapp.store import deploys, locks, places
 from ghapp.store.base import Conflict, Tx
 from ghapp.store.deploys import Deploy
-from ghapp.vcs.base import RepositoryClient
+from ghapp.vcs.provider import Checks, Code
 
 #: Raises Problem where what was decided on before the transaction is no longer so.
 Guard = Callable[[Tx], Awaitable[None]]
@@ -98,11 +98,13 @@ async def request_in(
     if known := await ctx.stores.main.read(lambda tx: deploys.by_request(tx, identity)):
         return known
     repository = await permits.repository_of(ctx, app)
-    client = ctx.providers[app.via].repository(repository)
+    provider = ctx.providers[app.via]
+    client = provider.code(repository)
     try:
         ref, sha = await _resolve(client, repository, environment, wish)
         await _check_refs(client, sha, environment)
-        blockers = await _ask_checks(ctx, client, sha, environment, wish)
+        source = commit_checks.source(ctx, app.name, app.via, repository, environment, sha=sha, ref=ref)
+        blockers = await _ask_checks(ctx, source, sha, environment, wish)
     except RemoteError as error:
         raise Problem("provider", error.message) from error
     reach = locking.Reach.NONE
@@ -118,7 +120,7 @@ async def request_in(
         sha=sha,
         user=actor.name,
         asked_at=ctx.now(),
-        registering=True,
+        registering=provider.deployments(repository) is not None,
         forced=wish.force,
         own=blockers,
     )
@@ -137,9 +139,7 @@ def _identity(actor: Actor, app: AppConfig, wish: Wish) -> str:
     return hashlib.sha256(f"{actor.name}\0{app.name}\0{wish.key}".encode()).hexdigest()
 
 
-async def _resolve(
-    client: RepositoryClient, repository: Repository, environment: EnvironmentConfig, wish: Wish
-) -> tuple[str, str]:
+async def _resolve(client: Code, repository: Repository, environment: EnvironmentConfig, wish: Wish) -> tuple[str, str]:
     """The ref and the sha that are meant. Raises Problem ``invalid``."""
     if wish.was_live and wish.sha:
         return wish.sha, wish.sha
@@ -162,18 +162,19 @@ async def _resolve(
     return ref or commit.sha, commit.sha
 
 
-async def _check_refs(client: RepositoryClient, sha: str, environment: EnvironmentConfig) -> None:
+async def _check_refs(client: Code, sha: str, environment: EnvironmentConfig) -> None:
     if environment.refs and not await client.reachable(sha, environment.refs):
         raise Problem("forbidden", sentences.wrong_ref(sha, environment.name, environment.refs), field="ref")
 
 
 async def _ask_checks(
-    ctx: Context, client: RepositoryClient, sha: str, environment: EnvironmentConfig, wish: Wish
+    ctx: Context, source: Checks | None, sha: str, environment: EnvironmentConfig, wish: Wish
 ) -> tuple[Blocker, ...]:
     """What is still pending. Raises Problem ``checks_failed`` with each failing check and its link."""
     if wish.was_live or wish.force & {"checks", "all"} or environment.checks == ():
         return ()
-    evaluation: Evaluation = evaluate(await client.checks(sha), Policy(environment.checks, ctx.own_checks))
+    found = await source.checks(sha) if source else ()
+    evaluation: Evaluation = evaluate(found, Policy(environment.checks, ctx.own_checks))
     decision = gate.decide(gate.Facts(user="", evaluation=evaluation))
     if decision.verdict is gate.Verdict.REFUSE:
         checks = [{"name": one.name, "state": one.state.value, "url": one.url} for one in evaluation.failed]

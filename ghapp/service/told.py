@@ -163,5 +163,5 @@ async def shipped(ctx: Context, deploy: Deploy) -> Shipped:
 async def _compared(ctx: Context, deploy: Deploy, repository: Repository, base: str) -> Comparison:
     known = (deploy.repository_id, base, deploy.sha)
     if known not in ctx.compared:
-        ctx.compared[known] = await ctx.providers[deploy.via].repository(repository).compare(base, deploy.sha)
+        ctx.compared[known] = await ctx.providers[deploy.via].code(repository).compare(base, deploy.sha)
     return ctx.compared[known]

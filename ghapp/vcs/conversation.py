@@ -1,9 +1,7 @@
 """What a provider may be able to do beside code: pull requests, and talking there. An ability, asked for by name."""
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
-
-from ghapp.core.values import Repository
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +43,3 @@ class Conversation(Protocol):
     async def find(self, number: int, marker: str, since: int) -> int | None:
         """The id of Kedge's own comment that holds the marker and was written or changed since (ms)."""
         ...
-
-
-@runtime_checkable
-class Conversing(Protocol):
-    """A provider's `AppClient` that can take part in conversations."""
-
-    def conversation(self, repository: Repository) -> Conversation: ...

@@ -1,8 +1,8 @@
 """What Kedge asks of a VCS host whose repositories may configure themselves. A provider may do without."""
 
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
-from ghapp.core.values import CommitStatus, Repository
+from ghapp.core.values import CommitStatus
 
 
 class RepositoryFiles(Protocol):
@@ -21,10 +21,3 @@ class RepositoryFiles(Protocol):
     async def create_commit_status(self, status: CommitStatus) -> None:
         """Show something at a commit; shown twice it counts once."""
         ...
-
-
-@runtime_checkable
-class FileReading(Protocol):
-    """A provider's client that reads files of the repositories it may use."""
-
-    def files(self, repository: Repository) -> RepositoryFiles: ...

@@ -1,11 +1,10 @@
 """One repository at GitHub, seen with a token for it. Used by the app and by the runner."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-import aiohttp
 import msgspec
 
 from ghapp.core.checks import Check
@@ -25,7 +24,7 @@ from ghapp.vcs.github_shapes import (
     moment,
     request_of,
 )
-from ghapp.vcs.github_transport import Authorized, GitHubTransport
+from ghapp.vcs.github_transport import Authorized
 
 _ROLES = ("admin", "maintain", "write", "triage", "read", "none")
 _PATTERN_CHARACTERS = "*?["
@@ -102,24 +101,16 @@ class _RefShape(msgspec.Struct, kw_only=True):
 
 
 class GitHubRepository:
-    """See `RepositoryClient`. ``full_name`` is ``owner/name``; ``token`` gives the newest token when called.
+    """`Code`, `Checks`, `Deployments` and `People` of the repository ``full_name`` (``owner/name``).
 
     Raises ValueError where ``full_name`` is not of that form.
     """
 
-    def __init__(
-        self,
-        session: aiohttp.ClientSession,
-        api_url: str,
-        full_name: str,
-        token: Callable[[], Awaitable[str]],
-        *,
-        api: Authorized | None = None,
-    ) -> None:
+    def __init__(self, full_name: str, api: Authorized) -> None:
         self._owner, slash, self._name = full_name.partition("/")
         if not (self._owner and slash and self._name):
             raise ValueError(f"{full_name!r} is no GitHub repository: write it as owner/name.")
-        self._api = api or Authorized(GitHubTransport(session, api_url), token)
+        self._api = api
 
     async def checks(self, sha: str) -> Sequence[Check]:
         statuses, runs = await asyncio.gather(self._statuses(sha), self._runs(sha))

@@ -4,7 +4,7 @@ The runner never imports this file, nor does anything that the runner imports.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from ghapp.core.remote import Forbidden, NotFound, RateLimited, Refused, Unavailable
 from ghapp.core.values import Repository
-from ghapp.vcs.base import RepositoryClient, RepoToken
+from ghapp.vcs.base import RepoToken
 from ghapp.vcs.conversation import Conversation
 from ghapp.vcs.github import GitHubRepository
 from ghapp.vcs.github_conversation import PERMISSIONS as CONVERSATION_PERMISSIONS
@@ -25,10 +25,15 @@ from ghapp.vcs.github_files import GitHubFiles
 from ghapp.vcs.github_record import GitHubRecord
 from ghapp.vcs.github_shapes import Id, Moment, RepositoryShape, moment, repository_of
 from ghapp.vcs.github_transport import Authorized, GitHubTransport
+from ghapp.vcs.github_webhooks import GitHubWebhooks
+from ghapp.vcs.provider import Provider
 from ghapp.vcs.remembered import Remembered
 
 #: What a runner needs, each with the least level that gives it.
 RUNNER_PERMISSIONS = {"contents": "read", "statuses": "read", "checks": "read", "deployments": "write"}
+
+#: https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/authenticating-as-a-github-app-installation
+USERNAME = "x-access-token"
 
 _LEVELS = ("none", "read", "write", "admin")
 
@@ -83,11 +88,14 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class GitHubApp:
-    """See `AppClient`. ``private_key`` is the App's PEM; ``clock`` tells ms since the epoch.
+class GitHubApp(Provider):
+    """See `Provider`. ``private_key`` is the App's PEM, ``webhook_secrets`` those that deliveries are signed with;
+    ``clock`` tells ms since the epoch.
 
     Raises ValueError where the key is no RSA private key. `close` leaves the session open: it is its maker's.
     """
+
+    title = "GitHub"
 
     def __init__(
         self,
@@ -96,12 +104,12 @@ class GitHubApp:
         app_id: int,
         private_key: str,
         api_url: str = "https://api.github.com",
+        webhook_secrets: Sequence[str] = (),
         clock: Callable[[], int] = _now_ms,
     ) -> None:
         self._session = session
         self._app_id = app_id
         self._key = _rsa_key(private_key)
-        self._api_url = api_url.rstrip("/")
         self._clock = clock
         self._transport = GitHubTransport(session, api_url)
         self._jwts: Remembered[None, str] = Remembered(lambda _jwt, now: now + _JWT_RENEWED_AFTER_MS, clock=clock)
@@ -116,23 +124,14 @@ class GitHubApp:
         self._app: Remembered[None, _AppShape] = Remembered(lambda _app, now: now + _APP_MS, clock=clock)
         self._owner: str | None = None
         self._as_app = Authorized(self._transport, self._jwt, kind="jwt", rejected=self._jwt_rejected)
-        self._deliveries = GitHubRecord(self._as_app, self._client, lambda: self._transport.ahead_ms, clock)
-
-    @property
-    def own_checks(self) -> tuple[str, ...]:
-        return ("status/kedge", f"run/{self._app_id}/", f"suite/{self._app_id}/")
-
-    @property
-    def api_url(self) -> str:
-        return self._api_url
+        self.api_url = api_url.rstrip("/")
+        self.own_checks = ("status/kedge", f"run/{app_id}/", f"suite/{app_id}/")
+        self.webhooks = GitHubWebhooks(webhook_secrets)
+        self.record = GitHubRecord(self._as_app, self._client, lambda: self._transport.ahead_ms, clock)
 
     @property
     def calls_left(self) -> int | None:
         return self._transport.calls_left
-
-    @property
-    def deliveries(self) -> GitHubRecord:
-        return self._deliveries
 
     async def slug(self) -> str:
         """The App's name in URLs; its bot is called ``slug[bot]``."""
@@ -225,19 +224,28 @@ class GitHubApp:
                 "An owner can grant them in the App's settings."
             )
         minted = await self._mint(installation.id, {"repository_ids": [repository.id], "permissions": granted})
-        return RepoToken(minted.value, minted.expires_at, missing)
+        return replace(minted, missing=missing)
 
     async def _mint(self, installation_id: int, narrowing: dict[str, object]) -> RepoToken:
         """https://docs.github.com/en/rest/apps/apps#create-an-installation-access-token-for-an-app"""
         path = "/app/installations/{id}/access_tokens"
         minted = await self._as_app.post(path, narrowing, _Minted, id=str(installation_id))
-        return RepoToken(minted.token, moment(minted.expires_at))
+        return RepoToken(minted.token, moment(minted.expires_at), username=USERNAME)
 
-    def repository(self, repository: Repository) -> RepositoryClient:
-        name = repository.full_name
-        return GitHubRepository(
-            self._session, self._api_url, name, partial(self._own_token_for, name), api=self._client(name)
-        )
+    def code(self, repository: Repository) -> GitHubRepository:
+        return self._repository(repository)
+
+    def checks(self, repository: Repository) -> GitHubRepository:
+        return self._repository(repository)
+
+    def deployments(self, repository: Repository) -> GitHubRepository:
+        return self._repository(repository)
+
+    def people(self, repository: Repository) -> GitHubRepository:
+        return self._repository(repository)
+
+    def _repository(self, repository: Repository) -> GitHubRepository:
+        return GitHubRepository(repository.full_name, self._client(repository.full_name))
 
     def conversation(self, repository: Repository) -> Conversation:
         """Its credentials may read checks and talk, and nothing else."""

@@ -128,7 +128,9 @@ class Received:
 
 
 class Webhooks(Protocol):
-    """How a host tells by itself: POSTs to ``/webhooks/PROVIDER``."""
+    """How a host tells by itself: POSTs to ``/webhooks/PROVIDER``. ``events``: names of those that Kedge reads."""
+
+    events: frozenset[str]
 
     def receive(self, headers: Mapping[str, str], body: bytes) -> Received:
         """Verify before anything is parsed. Raises `Unsigned`, or ValueError for what is no delivery."""
@@ -145,8 +147,7 @@ class Provider(ABC):
     ``title``: its name as people write it. ``own_checks``: key prefixes of the checks that Kedge itself writes there.
     ``api_url``: what a runner is told to use, or empty where it needs nothing. ``webhooks``: None where the host does
     not tell by itself; what happens there is then found in `record`, or by `branches`. ``record``: None where the host
-    keeps none of what it sent; what is missed is then missed. ``calls_left``: the least that is left to any credentials
-    until that fills again, None where nothing is known.
+    keeps none of what it sent; what is missed is then missed.
     """
 
     title: str
@@ -154,7 +155,20 @@ class Provider(ABC):
     api_url: str = ""
     webhooks: Webhooks | None = None
     record: DeliveryLog | None = None
-    calls_left: int | None = None
+
+    def __init__(self, opening: Opening) -> None:
+        """How the app and runners open it."""
+        self.api_url = opening.api_url or self.api_url
+
+    @property
+    def calls_left(self) -> int | None:
+        """The least that is left to any credentials until that fills again; None where nothing is known."""
+        return None
+
+    def spares(self, reserved: int) -> bool:
+        """Are so few calls left, or fewer, that they are for what cannot wait?"""
+        left = self.calls_left
+        return left is not None and left < reserved
 
     @abstractmethod
     async def find_repository(self, name: str) -> list[Repository]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from ghapp.core.values import Repository
 
@@ -59,11 +59,3 @@ class DeliveryLog(Protocol):
     async def deployments(self, repository: Repository, since: int) -> list[Recovered]:
         """Deployments created from ``since`` (ms) on that nobody has ended yet, oldest first, as deliveries."""
         ...
-
-
-@runtime_checkable
-class Recording(Protocol):
-    """A provider's client that can read back what was sent, whether it arrived or not."""
-
-    @property
-    def deliveries(self) -> DeliveryLog: ...

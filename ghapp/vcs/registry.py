@@ -1,31 +1,19 @@
 """The providers by name. A new one is a file and a line here; a third party's is named ``package.module:Class``."""
 
-from collections.abc import Awaitable, Callable
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Protocol, cast
 
-import aiohttp
+from ghapp.vcs.github_runner import GitHub
+from ghapp.vcs.provider import Provider
 
-from ghapp.vcs.base import RepositoryClient
-from ghapp.vcs.github import GitHubRepository
-
-
-class RepositoryClientClass(Protocol):
-    """How a provider's class for one repository is called."""
-
-    def __call__(
-        self, session: aiohttp.ClientSession, api_url: str, full_name: str, token: Callable[[], Awaitable[str]]
-    ) -> RepositoryClient: ...
-
-
-PROVIDERS: dict[str, RepositoryClientClass] = {
-    "github": GitHubRepository,
+#: As runners open them. The app opens GitHub with its App's key instead (`app.py`).
+PROVIDERS: dict[str, type[Provider]] = {
+    "github": GitHub,
 }
 
 
-def provider(name: str) -> RepositoryClientClass:
-    """The class behind ``via``. Raises ValueError with a sentence where there is none.
+def provider(name: str) -> type[Provider]:
+    """The class behind ``via``, to be called with an `Opening`. Raises ValueError with a sentence where there is none.
 
     A name with a colon is imported, that is, executed: take it from the operator's config only.
     """
@@ -42,18 +30,6 @@ def provider(name: str) -> RepositoryClientClass:
         found = getattr(import_module(module), attribute)
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise ValueError(f"The provider {name!r} cannot be loaded: {error}.") from error
-    if not isinstance(found, type):
-        raise ValueError(f"The provider {name!r} is no class.")
-    return cast(RepositoryClientClass, found)
-
-
-def repository_client(
-    name: str,
-    *,
-    session: aiohttp.ClientSession,
-    api_url: str,
-    full_name: str,
-    token: Callable[[], Awaitable[str]],
-) -> RepositoryClient:
-    """A client for one repository of the provider called ``name``. Raises ValueError as `provider` does."""
-    return provider(name)(session, api_url, full_name, token)
+    if not (isinstance(found, type) and issubclass(found, Provider)):
+        raise ValueError(f"The provider {name!r} is no class that extends ghapp.vcs.provider.Provider.")
+    return found

@@ -1,49 +1,36 @@
-"""``POST /webhooks/github``: verify, dedupe, store, answer. Nothing is parsed and no work is done before."""
-
-import hashlib
-import hmac
-from collections.abc import Iterable
+"""``POST /webhooks/{provider}``: verify, dedupe, store, answer. Nothing is parsed and no work is done before."""
 
 from aiohttp import web
 
-from ghapp.api.common import CONTEXT, SETTINGS, error_response
+from ghapp.api.common import CONTEXT, error_response
 from ghapp.service.problems import Problem
 from ghapp.store import inbox
+from ghapp.vcs.provider import Unsigned
 
 #: GitHub caps payloads at 25 MB: https://docs.github.com/en/webhooks/webhook-events-and-payloads
 SIZE_LIMIT = 25 * 1024 * 1024
-NAME_LIMIT = 100
-
-
-def signed_by(body: bytes, signature: str, secrets: Iterable[str]) -> bool:
-    """Is ``sha256=HEX`` the HMAC of the raw body by any of the secrets? Every secret is tried, in constant time.
-
-    https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries
-    """
-    given = signature.encode(errors="surrogateescape")
-    digests = [hmac.new(secret.encode(), body, hashlib.sha256).hexdigest() for secret in secrets]
-    matches = [hmac.compare_digest(f"sha256={digest}".encode(), given) for digest in digests]
-    return any(matches)
 
 
 async def receive(request: web.Request) -> web.Response:
-    """202 stored, 200 already known, 401 bad signature, 413 too large."""
-    settings, ctx = request.app[SETTINGS], request.app[CONTEXT]
-    secrets = settings.github.webhook_secrets if settings.github else ()
-    guid, event = request.headers.get("X-GitHub-Delivery", ""), request.headers.get("X-GitHub-Event", "")
+    """202 stored, 200 already known, 401 bad signature, 404 no such provider, 413 too large."""
+    ctx = request.app[CONTEXT]
+    sender = request.match_info["provider"]
     try:
+        provider = ctx.providers.get(sender)
+        if provider is None or provider.webhooks is None:
+            raise Problem("not_found", "Kedge takes no deliveries here.")
         if (request.content_length or 0) > SIZE_LIMIT:
             raise Problem("too_large", f"A delivery is at most {SIZE_LIMIT} bytes.")
         body = await _read(request)
-        if not signed_by(body, request.headers.get("X-Hub-Signature-256", ""), secrets):
-            hint = "The webhook secret of the GitHub App must be in GITHUB_WEBHOOK_SECRET."
-            raise Problem("unauthorized", "The signature X-Hub-Signature-256 does not fit.", hint=hint)
-        if not guid or not event or len(guid) > NAME_LIMIT or len(event) > NAME_LIMIT:
-            raise Problem("bad_request", "The headers X-GitHub-Delivery and X-GitHub-Event are needed.")
+        received = provider.webhooks.receive(request.headers, body)
     except Problem as problem:
         return error_response(problem)
+    except Unsigned as unsigned:
+        return error_response(Problem("unauthorized", unsigned.message, hint=unsigned.hint))
+    except ValueError as error:
+        return error_response(Problem("bad_request", str(error)))
     now = ctx.now()
-    new = await ctx.stores.main.write(lambda tx: inbox.store(tx, "github", guid, event, body, now))
+    new = await ctx.stores.main.write(lambda tx: inbox.store(tx, sender, received.guid, received.event, body, now))
     if not new:
         return web.Response(status=200, text="already known\n")
     ctx.signals.send("inbox")
@@ -63,4 +50,4 @@ async def _read(request: web.Request) -> bytes:
 
 
 def routes() -> list[web.RouteDef]:
-    return [web.post("/webhooks/github", receive)]
+    return [web.post("/webhooks/{provider}", receive)]

@@ -3,7 +3,10 @@
 import asyncio
 import random
 import traceback
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
 
 import structlog
 from structlog.contextvars import bound_contextvars
@@ -20,62 +23,60 @@ from ghapp.vcs.events import Event
 
 log = structlog.get_logger(__name__)
 
-PROVIDER = "github"
 BATCH = 100
 FIRST_RETRY_MS = 1_000
 LONGEST_RETRY_MS = 600_000
 #: Tracebacks are kept for people, not for archives.
 PROBLEM_LIMIT = 8_000
 
-#: event name, raw body -> what it says; None: nothing that is work. Raises ValueError for a body it cannot use.
-Parse = Callable[[str, bytes], Event | None]
-
-#: What Kedge works on; the rest is stored as ignored.
-EVENTS = frozenset(
-    {
-        "deployment",
-        "deployment_status",
-        "status",
-        "check_run",
-        "check_suite",
-        "push",
-        "issue_comment",
-        "pull_request",
-        "installation",
-        "installation_repositories",
-        "ping",
-    }
-)
+#: What is asked before anything is decided, and the plan that is then carried out; or the sentence that says why the
+#: delivery is ignored.
+Prepare = Callable[[], Awaitable[hearing.Plan | str]]
+#: By sender, those that are no providers: how one of their deliveries is prepared. Each is worked on by itself.
+Services = Mapping[str, Callable[[Context, Delivery], Awaitable[hearing.Plan | str]]]
+NO_SERVICES: Services = MappingProxyType({})
 
 
-async def work_forever(ctx: Context, parse: Parse) -> None:
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A delivery that is to be worked on, after all others that have the same ``key`` and came before."""
+
+    delivery: Delivery
+    key: object
+    prepare: Prepare
+
+
+async def work_forever(ctx: Context, services: Services = NO_SERVICES) -> None:
     """Until cancelled."""
-    await workers.forever(ctx, "inbox", lambda ctx: work_due(ctx, parse), inbox.next_at)
+    await workers.forever(ctx, "inbox", partial(work_due, services=services), inbox.next_at)
 
 
-async def work_due(ctx: Context, parse: Parse) -> int:
+async def work_due(ctx: Context, services: Services = NO_SERVICES) -> int:
     """Work on what is due: repositories beside each other, each one's deliveries in the order they came in."""
     now = ctx.now()
-    lines: dict[int, list[tuple[Delivery, Event]]] = {}
+    lines: dict[object, list[_Work]] = {}
     due = await ctx.stores.main.read(lambda tx: inbox.due(tx, now, BATCH))
     for delivery in due:
-        event = await _parsed(ctx, parse, delivery)
-        if event is not None:
-            repository = getattr(event, "repository", None)
-            key = repository.id if isinstance(repository, Repository) else 0
-            lines.setdefault(key, []).append((delivery, event))
+        if service := services.get(delivery.sender):
+            lines[delivery.id] = [_Work(delivery, delivery.id, partial(service, ctx, delivery))]
+        elif work := await _of_provider(ctx, delivery):
+            lines.setdefault(work.key, []).append(work)
     await asyncio.gather(*(_line(ctx, line) for line in lines.values()))
     return len(due)
 
 
-async def _parsed(ctx: Context, parse: Parse, delivery: Delivery) -> Event | None:
-    """What a delivery says; None where it is dealt with already: ignored, or failed for good with the reason."""
-    state, problem = "ignored", None
+async def _of_provider(ctx: Context, delivery: Delivery) -> _Work | None:
+    """What is to be done about it; None where it is dealt with already: ignored, or failed for good with the reason."""
+    provider = ctx.providers.get(delivery.sender)
+    webhooks = provider.webhooks if provider else None
+    known = webhooks is not None and delivery.event in webhooks.events
+    state, problem = ("done" if known else "ignored"), None
     try:
-        event = parse(delivery.event, delivery.body or b"") if delivery.event in EVENTS else None
+        event = webhooks.parse(delivery.event, delivery.body or b"") if webhooks and known else None
         if event is not None:
-            return event
-        state = "done" if delivery.event in EVENTS else "ignored"
+            repository = getattr(event, "repository", None)
+            key = (delivery.sender, repository.id if isinstance(repository, Repository) else 0)
+            return _Work(delivery, key, partial(_prepare, ctx, delivery.sender, event))
     except ValueError as error:
         state, problem = "failed", str(error)
         log.warning("delivery cannot be used", delivery=delivery.guid, delivered=delivery.event, why=problem)
@@ -83,15 +84,20 @@ async def _parsed(ctx: Context, parse: Parse, delivery: Delivery) -> Event | Non
     return None
 
 
-async def _line(ctx: Context, line: list[tuple[Delivery, Event]]) -> None:
-    ORIGIN.set(Origin(PROVIDER))
-    for delivery, event in line:
+async def _prepare(ctx: Context, provider: str, event: Event) -> hearing.Plan | str:
+    return await accounts.foreign(ctx, provider, event) or await hearing.prepare(ctx, provider, event)
+
+
+async def _line(ctx: Context, line: list[_Work]) -> None:
+    for work in line:
+        delivery = work.delivery
+        ORIGIN.set(Origin(delivery.sender))
         with bound_contextvars(delivery=delivery.guid, delivered=delivery.event):
             try:
-                if foreign := await accounts.foreign(ctx, PROVIDER, event):
-                    await ctx.stores.main.write(lambda tx, d=delivery, f=foreign: inbox.end(tx, d.id, "ignored", f))  # type: ignore[misc]
+                plan = await work.prepare()
+                if isinstance(plan, str):
+                    await ctx.stores.main.write(lambda tx, d=delivery, p=plan: inbox.end(tx, d.id, "ignored", p))  # type: ignore[misc]
                     continue
-                plan = await hearing.prepare(ctx, PROVIDER, event)
                 await ctx.decide(lambda tx, d=delivery, p=plan: _carry_out(tx, d, p))  # type: ignore[misc]
                 ctx.signals.send(discovering.HEARD)
             except Exception as error:

@@ -1,12 +1,11 @@
 """A provider in memory that knows commits and what they descend from; it can be away."""
 
 from dataclasses import dataclass, field
-from typing import cast
 
 from ghapp.core.checks import Check
 from ghapp.core.remote import NotFound, RemoteError, Unavailable
 from ghapp.core.values import Repository
-from ghapp.vcs.base import Commit, Comparison, RepositoryClient
+from ghapp.vcs.base import Commit, Comparison
 from tests.integration.kedge_world import NOON, Provider
 
 
@@ -33,9 +32,6 @@ class Commits(Provider):
             before = letter
         self.refs[branch] = sha(before)
 
-    def repository(self, repository: Repository) -> RepositoryClient:
-        return cast(RepositoryClient, self)
-
     async def find_repository(self, name: str) -> list[Repository]:
         self._present()
         return [Repository(7, "acme/shop", "https://github.com/acme/shop.git")]
@@ -51,7 +47,7 @@ class Commits(Provider):
         self._present()
         return self.reachable_refs
 
-    async def checks(self, sha: str) -> list[Check]:
+    async def checks_of(self, sha: str) -> list[Check]:
         raise AssertionError("nobody is to ask for checks here")
 
     async def commit(self, ref: str) -> Commit:

@@ -27,10 +27,11 @@ from ghapp.store.base import Tx
 from ghapp.store.deploys import Deploy
 from ghapp.store.logs import Chunk
 from ghapp.store.stores import Stores
-from ghapp.vcs.base import RepositoryClient, RepoToken
+from ghapp.vcs.base import RepoToken
 from ghapp.vcs.record import DeliveryLog
 from ghapp.web import routes as web_routes
 from ghapp.web.shell import secure
+from tests.whole_provider import WholeProvider
 
 ADMIN_TOKEN = "admin-token-0123456789abcdef"
 BEARER = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
@@ -48,13 +49,13 @@ blog:
 """
 #: 2026-11-23T14:00:00Z
 NOON = 1_795_442_400_000
+_NEVER_READ = object()
 
 
-class Provider:
+class Provider(WholeProvider):
     """As much of a provider as a claim needs; it keeps a record that is never read here."""
 
-    deliveries = cast(DeliveryLog, None)
-    own_checks = ()
+    record = cast(DeliveryLog, _NEVER_READ)
     api_url = "https://api.github.com"
 
     async def login(self) -> str:
@@ -71,12 +72,6 @@ class Provider:
 
     async def repo_token(self, repository: Repository) -> RepoToken:
         return RepoToken("token", NOON + 3_600_000)
-
-    def repository(self, repository: Repository) -> RepositoryClient:
-        raise NotImplementedError
-
-    async def close(self) -> None:
-        pass
 
 
 def settings(**changes: object) -> Settings:

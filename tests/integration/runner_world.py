@@ -147,6 +147,7 @@ class World:
                 client=AppClient(session, self.app.url, RUNNER_TOKEN, PATIENCE_S),
                 journal=Journal(self.workdir),
                 workspaces=Workspaces(self.workdir, environ=self.environ),
+                providers=self.workdir / "providers",
                 secrets=Secrets(self.bindings, self.environ),
                 pace=QUICK,
             )

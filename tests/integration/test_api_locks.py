@@ -14,7 +14,6 @@ from ghapp.core.values import Repository
 from ghapp.service import commanding, holding, reload, sweeping
 from ghapp.service.problems import Problem
 from ghapp.store.stores import Stores
-from ghapp.vcs.base import RepositoryClient
 from tests.integration.kedge_world import BEARER, CONFIG, NOON, Provider, World, world
 
 CLOSED = CONFIG.replace("production: {}", "production: {allow: {users: [ana, carol]}}")
@@ -28,9 +27,6 @@ class People(Provider):
 
     async def find_repository(self, name: str) -> list[Repository]:
         return [Repository(7, "acme/shop", "https://github.com/acme/shop.git")]
-
-    def repository(self, repository: Repository) -> RepositoryClient:
-        return cast(RepositoryClient, self)
 
     async def permission(self, user: str) -> str:
         if self.problem:

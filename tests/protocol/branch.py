@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from ghapp.core.checks import Check, CheckState
 from ghapp.core.remote import NotFound, RemoteError
 from ghapp.service import judging
 from ghapp.store import deploys, events
 from ghapp.store.deploys import Deploy
-from ghapp.vcs.base import AppClient, Comparison
+from ghapp.vcs.base import Comparison
 from ghapp.vcs.events import PushEvent
 from tests.protocol.rig import REPOSITORY, MemoryProvider, Rig
 
@@ -55,7 +55,7 @@ class Branches(MemoryProvider):
         self._present()
         return "main"
 
-    async def checks(self, sha: str) -> Sequence[Check]:
+    async def checks_of(self, sha: str) -> Sequence[Check]:
         self._present()
         self.asked += 1
         return list(self.shown.get(sha, {}).values())
@@ -187,6 +187,6 @@ async def pushes_on(rig: Rig, config: str = CONFIG) -> Pushes:
     """Main is at commit ``0``, of which nobody has heard."""
     github = Branches(parents={sha("0"): None}, heads={"main": sha("0")})
     rig.provider = github
-    rig.ctx.providers = {"github": cast(AppClient, github)}
+    rig.ctx.providers = {"github": github}
     await rig.config(config)
     return Pushes(rig, github)

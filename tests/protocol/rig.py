@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
@@ -24,11 +24,15 @@ from ghapp.service.context import Context
 from ghapp.store import deploys, places
 from ghapp.store.deploys import Deploy
 from ghapp.store.stores import Stores
-from ghapp.vcs.base import AppClient, Commit, Comparison, NewDeployment, Registered, RepoToken, ShownStatus
+from ghapp.vcs.base import Commit, Comparison, NewDeployment, Registered, RepoToken, ShownStatus
 from ghapp.vcs.events import CheckEvent, DeploymentEvent, Event
+from ghapp.vcs.github_webhooks import GitHubWebhooks
+from ghapp.vcs.provider import Webhooks
+from tests.whole_provider import WholeProvider
 
 RUNNER_TOKEN = "runner-token-of-the-tests-0123456789"
 ADMIN_TOKEN = "admin-token-of-the-tests-0123456789"
+WEBHOOK_SECRET = "webhook-secret-of-the-tests"
 REPOSITORY = Repository(7, "acme/hello", "https://github.test/acme/hello.git", "main")
 CONFIG = """
 hello:
@@ -42,7 +46,7 @@ SHA = "a" * 40
 
 
 @dataclass
-class MemoryProvider:
+class MemoryProvider(WholeProvider):
     """What a provider shows, in memory. ``refusals`` are raised by the next calls that write, one each, and nothing
     is written; those in ``lost`` are raised after the write was done. While ``gate`` is set, writes wait for it
     before they are done, and ``waiting`` tells how many do."""
@@ -53,7 +57,7 @@ class MemoryProvider:
     lost: list[RemoteError] = field(default_factory=list)
     gate: asyncio.Event | None = None
     waiting: int = 0
-    deployments: dict[str, Registered] = field(default_factory=dict)
+    registered: dict[str, Registered] = field(default_factory=dict)
     permissions: dict[str, str] = field(default_factory=dict)
     permission_problem: RemoteError | None = None
     owner_login: str | None = "acme"
@@ -69,6 +73,7 @@ class MemoryProvider:
     reads: int = 0
     own_checks: tuple[str, ...] = ("status/kedge", "run/99/")
     api_url: str = "https://api.github.test"
+    webhooks: Webhooks | None = field(default_factory=lambda: GitHubWebhooks([WEBHOOK_SECRET]))
 
     async def owner(self) -> str | None:
         if self.owner_problem:
@@ -91,13 +96,7 @@ class MemoryProvider:
             raise self.token_problem
         return RepoToken(f"token-{self.token_serial}", 10_000_000_000_000 + self.token_serial, self.missing)
 
-    def repository(self, repository: Repository) -> "MemoryProvider":
-        return self
-
-    async def close(self) -> None:
-        return None
-
-    async def checks(self, sha: str) -> Sequence[Check]:
+    async def checks_of(self, sha: str) -> Sequence[Check]:
         return []
 
     async def create_status(self, deployment_id: int, status: DeploymentStatus) -> None:
@@ -143,14 +142,14 @@ class MemoryProvider:
     async def create_deployment(self, new: NewDeployment) -> Registered:
         if self.refusals:
             raise self.refusals.pop(0)
-        registered = Registered(1000 + len(self.deployments), 1_800_000_200_000)
-        self.deployments[new.request] = registered
+        registered = Registered(1000 + len(self.registered), 1_800_000_200_000)
+        self.registered[new.request] = registered
         if self.lost:
             raise self.lost.pop(0)
         return registered
 
     async def find_deployment(self, new: NewDeployment) -> Registered | None:
-        return self.deployments.get(new.request)
+        return self.registered.get(new.request)
 
     async def reachable(self, sha: str, refs: Sequence[str]) -> bool:
         return self.reachable_from
@@ -380,7 +379,7 @@ async def rig_on(stores: Stores) -> AsyncIterator[Rig]:
     provider = MemoryProvider()
     ctx = Context(
         stores=stores,
-        providers={"github": cast(AppClient, provider)},  # all of it that these calls use
+        providers={"github": provider},  # all of it that these calls use
         url="https://kedge.test",
         lease_key=b"k" * 32,
         now=lambda: clock[0],

@@ -11,17 +11,14 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from ghapp.api.common import CONTEXT, SETTINGS
-from ghapp.config_github import GitHubSettings
+from ghapp.api.common import CONTEXT
 from ghapp.core.remote import Unavailable
 from ghapp.service import permits, reload
 from ghapp.service.problems import Problem
 from ghapp.store.stores import open_stores
-from ghapp.vcs import github_events
 from ghapp.webhooks import receive, work
-from tests.protocol.rig import CONFIG, REPOSITORY, Rig, rig_on, settings
+from tests.protocol.rig import CONFIG, REPOSITORY, WEBHOOK_SECRET, Rig, rig_on
 
-SECRET = "webhook-secret-of-the-tests"
 DATA = Path(__file__).parents[1] / "data" / "github"
 
 
@@ -38,13 +35,12 @@ def of(account: str, name: str = "deployment") -> dict[str, Any]:
 async def states(rig: Rig, *deliveries: tuple[str, dict[str, Any]]) -> list[tuple[str, str | None, bool]]:
     """Through the HTTP door and the worker: state, problem, and whether the body is kept."""
     app = web.Application()
-    github = GitHubSettings(app_id=1, private_key="", webhook_secrets=(SECRET,), api_url="", web_url="")
-    app[CONTEXT], app[SETTINGS] = rig.ctx, replace(settings(), github=github)
+    app[CONTEXT] = rig.ctx
     app.add_routes(receive.routes())
     async with TestClient(TestServer(app)) as client:
         for number, (event, payload) in enumerate(deliveries):
             body = json.dumps(payload).encode()
-            digest = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+            digest = hmac.new(WEBHOOK_SECRET.encode(), body, hashlib.sha256).hexdigest()
             about = {"X-GitHub-Delivery": f"d{number}", "X-GitHub-Event": event}
             headers = {**about, "X-Hub-Signature-256": f"sha256={digest}"}
             async with client.post("/webhooks/github", data=body, headers=headers) as answer:
@@ -53,7 +49,7 @@ async def states(rig: Rig, *deliveries: tuple[str, dict[str, Any]]) -> list[tupl
 
 
 async def worked(rig: Rig) -> list[tuple[str, str | None, bool]]:
-    await work.work_due(rig.ctx, github_events.parse)
+    await work.work_due(rig.ctx)
     rows = await rig.ctx.stores.main.read(lambda tx: tx.all("SELECT * FROM deliveries ORDER BY id"))
     return [(row["state"], row["problem"], row["body"] is not None) for row in rows]
 

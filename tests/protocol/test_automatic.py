@@ -42,7 +42,7 @@ async def test_a_push_waits_out_of_the_line_until_its_checks_are_green(it: Pushe
     assert deploy is not None
     assert (deploy.door, deploy.user, deploy.ref, deploy.state) == ("automatic", "ana", "main", "queued")
     assert [one.message for one in deploy.blockers] == ["Waiting for check ci: it has not reported yet."]
-    assert (deploy.deployment_id, it.github.deployments, await it.nothing_to_claim()) == (None, {}, True)
+    assert (deploy.deployment_id, it.github.registered, await it.nothing_to_claim()) == (None, {}, True)
     asked = await it.rig.deployment(environment="staging", sha=sha("b"))
     job = await it.rig.claimed()
     assert job["id"] == asked.id, "who has no place holds nobody"
@@ -51,7 +51,7 @@ async def test_a_push_waits_out_of_the_line_until_its_checks_are_green(it: Pushe
     await it.report("a", "success")
     deploy = await it.existing("a")
     assert (deploy.out_of_line, deploy.deployment_id) == (0, 1000)
-    assert deploy.asked_at == it.github.deployments[deploy.request].created_at
+    assert deploy.asked_at == it.github.registered[deploy.request].created_at
     assert (await it.run())["door"] == "automatic"
     assert it.rig.shown(deploy)[0] == "queued"
 
@@ -87,7 +87,7 @@ async def test_fifty_events_shuffled_and_doubled_some_before_the_push_start_exac
     for event in (push, *told[:10]):
         await it.rig.hear(event)  # type: ignore[arg-type]
     await it.pass_s(61)
-    assert (await it.states(), len(it.github.deployments)) == ([("a", "succeeded")], 1)
+    assert (await it.states(), len(it.github.registered)) == ([("a", "succeeded")], 1)
     assert await it.nothing_to_claim()
 
 
@@ -261,7 +261,7 @@ async def test_a_late_push_of_what_has_left_the_branch(it: Pushes) -> None:
     for seconds in (1, 2, 4, 8):
         assert (await it.existing("a")).state == "queued"
         await it.pass_s(seconds)
-    assert ((await it.existing("a")).state, it.github.deployments) == ("cancelled", {})
+    assert ((await it.existing("a")).state, it.github.registered) == ("cancelled", {})
 
 
 async def test_with_every_check_there_is_it_waits_until_nothing_changes(rig: Rig) -> None:
@@ -313,7 +313,7 @@ async def test_a_check_that_turns_red_in_line_costs_the_place(it: Pushes) -> Non
     await it.rig.cancel(asked)
     await it.report("a", "success")
     assert (await it.run())["sha"] == sha("a")
-    assert len(it.github.deployments) == 1, "it was registered already"
+    assert len(it.github.registered) == 1, "it was registered already"
 
 
 async def test_a_person_forces_it(it: Pushes) -> None:
@@ -347,7 +347,7 @@ async def test_an_answer_lost_while_registering_makes_no_second_deployment(it: P
     it.github.lost = [Unavailable("the connection broke")]
     await it.report("a", "success")
     await it.pass_s(30)
-    assert len(it.github.deployments) == 1
+    assert len(it.github.registered) == 1
     await it.run()
 
 
@@ -393,7 +393,7 @@ async def test_refs_bind_automatic_deploys_too(rig: Rig) -> None:
         await it.pass_s(seconds)
     rejected = await it.existing("a")
     assert (rejected.state, [one.kind for one in rejected.blockers]) == ("rejected", ["ref"])
-    assert it.github.deployments == {}
+    assert it.github.registered == {}
 
 
 @pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])

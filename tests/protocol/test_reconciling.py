@@ -14,7 +14,6 @@ from ghapp.service.homes import Homes
 from ghapp.service.measuring import reconciler_lag
 from ghapp.service.reconciling import LOOK_BACK_MS, OVERLAP_MS, WIDE_EVERY_MS, Reader, pause_s, reconcile
 from ghapp.store import inbox, reconciled
-from ghapp.vcs import github_events
 from ghapp.vcs.github_record import use_of
 from ghapp.vcs.record import Record, Recovered, Sent
 from ghapp.webhooks import work
@@ -102,7 +101,7 @@ class World:
 
     async def deployed(self) -> list[int]:
         """Let the inbox be worked off; the deployments that are deploys now, in the order of their numbers."""
-        await work.work_due(self.rig.ctx, github_events.parse)
+        await work.work_due(self.rig.ctx)
         query = "SELECT deployment_id FROM deploys ORDER BY number"
         return [row["deployment_id"] for row in await self.rig.ctx.stores.main.read(lambda tx: tx.all(query))]
 

@@ -8,7 +8,6 @@ import hmac
 import json
 import lzma
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +15,13 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from ghapp.api.common import CONTEXT, SETTINGS
-from ghapp.config_github import GitHubSettings
+from ghapp.api.common import CONTEXT
 from ghapp.core.values import Repository
 from ghapp.store.stores import open_stores
-from ghapp.vcs import github_events
 from ghapp.webhooks import receive, work
-from tests.protocol.rig import CONFIG, rig_on, settings
+from tests.protocol.rig import CONFIG, WEBHOOK_SECRET, rig_on
 
 RECORDED = Path(__file__).parents[1] / "data" / "github" / "octokit-webhooks-examples.json.xz"
-SECRET = "webhook-secret-of-the-tests"
 HELLO_WORLD = Repository(186853002, "Codertocat/Hello-World", "https://github.com/Codertocat/Hello-World.git")
 
 
@@ -48,7 +44,7 @@ async def test_every_recorded_kind_is_taken_in_and_worked_off(
         assert answers == Counter({202: len(deliveries)})
         for _ in range(3):  # those that were postponed too
             rig.clock[0] += 600_000
-            while await work.work_due(rig.ctx, github_events.parse):
+            while await work.work_due(rig.ctx):
                 pass
 
         async def ended(tx: Any) -> tuple[Counter[str], list[str], list[str]]:
@@ -68,14 +64,13 @@ async def test_every_recorded_kind_is_taken_in_and_worked_off(
 async def _post_all(ctx: Any, deliveries: list[tuple[str, dict[str, Any]]]) -> Counter[int]:
     """The statuses that the door answered with."""
     app = web.Application(client_max_size=receive.SIZE_LIMIT)
-    github = GitHubSettings(app_id=1, private_key="", webhook_secrets=(SECRET,), api_url="", web_url="")
-    app[CONTEXT], app[SETTINGS] = ctx, replace(settings(), github=github)
+    app[CONTEXT] = ctx
     app.add_routes(receive.routes())
     answers: Counter[int] = Counter()
     async with TestClient(TestServer(app)) as client:
         for number, (event, payload) in enumerate(deliveries):
             body = json.dumps(payload).encode()
-            digest = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+            digest = hmac.new(WEBHOOK_SECRET.encode(), body, hashlib.sha256).hexdigest()
             headers = {
                 "X-GitHub-Event": event,
                 "X-GitHub-Delivery": f"recorded-{number}",

@@ -54,7 +54,7 @@ async def test_the_webhook_and_the_answer_bind_the_same_deploy(rig: Rig, answer_
     assert await rig.hear(webhook(deploy, "kedge[bot]"))
     await rig.deliver()
     assert (await rig.get(deploy)).deployment_id == 1000
-    assert len(rig.provider.deployments) == (1 if answer_first else 0)
+    assert len(rig.provider.registered) == (1 if answer_first else 0)
 
 
 async def test_a_deployment_of_somebody_else_is_never_bound(rig: Rig) -> None:
@@ -70,7 +70,7 @@ async def test_a_lost_answer_is_looked_for_before_it_is_repeated(rig: Rig) -> No
     await rig.pass_s(5)
     await rig.deliver()
     assert (await rig.get(deploy)).deployment_id == 1000
-    assert len(rig.provider.deployments) == 1
+    assert len(rig.provider.registered) == 1
 
 
 async def test_a_refusal_ends_the_deploy_with_the_reason(rig: Rig) -> None:
@@ -86,7 +86,7 @@ async def test_cancelled_before_it_was_registered_it_is_never_created(rig: Rig) 
     deploy = await rig.cancel(await asked(rig))
     await rig.deliver()
     assert deploy.state == "cancelled"
-    assert rig.provider.deployments == {}
+    assert rig.provider.registered == {}
 
 
 async def test_cancelled_while_the_answer_was_lost_the_provider_shows_it(rig: Rig) -> None:

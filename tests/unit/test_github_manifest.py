@@ -9,7 +9,7 @@ from ghapp.sandbox import manifests
 from ghapp.sandbox.state import allows
 from ghapp.vcs import github_manifest
 from ghapp.vcs.github_app import RUNNER_PERMISSIONS
-from ghapp.webhooks.work import EVENTS
+from ghapp.vcs.github_events import EVENTS
 
 #: Every App hears them: https://docs.github.com/en/webhooks/webhook-events-and-payloads#installation
 UNASKED = {"ping", "installation", "installation_repositories"}

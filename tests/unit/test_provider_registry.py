@@ -5,43 +5,30 @@ import sys
 
 import pytest
 
-from ghapp.vcs.github import GitHubRepository
-from ghapp.vcs.registry import provider, repository_client
+from ghapp.core.values import Repository
+from ghapp.vcs.github_runner import GitHub
+from ghapp.vcs.provider import Code, Provider
+from ghapp.vcs.registry import provider
 
 
-async def _token() -> str:
-    return "t"
-
-
-class Elsewhere:
+class Elsewhere(Provider):
     """A third party's provider, as far as the registry is concerned."""
 
-    def __init__(self, session: object, api_url: str, full_name: str, token: object) -> None:
-        self.seen = (session, api_url, full_name, token)
+    title = "Elsewhere"
+
+    async def find_repository(self, name: str) -> list[Repository]:
+        return []
+
+    def code(self, repository: Repository) -> Code:
+        raise NotImplementedError
 
 
 def test_github_by_name() -> None:
-    assert provider("github") is GitHubRepository
-    client = repository_client(
-        "github",
-        session=None,  # type: ignore[arg-type]
-        api_url="https://api.github.com",
-        full_name="o/r",
-        token=_token,
-    )
-    assert isinstance(client, GitHubRepository)
+    assert provider("github") is GitHub
 
 
 def test_a_third_party_by_module_and_class() -> None:
-    client = repository_client(
-        f"{__name__}:Elsewhere",
-        session=None,  # type: ignore[arg-type]
-        api_url="https://x",
-        full_name="o/r",
-        token=_token,
-    )
-    assert isinstance(client, Elsewhere)
-    assert client.seen == (None, "https://x", "o/r", _token)
+    assert provider(f"{__name__}:Elsewhere") is Elsewhere
 
 
 @pytest.mark.parametrize(
@@ -52,7 +39,8 @@ def test_a_third_party_by_module_and_class() -> None:
         ("no.such:Class", "cannot be loaded: No module named 'no'"),
         ("ghapp.vcs.github:Nothing", "cannot be loaded"),
         (":", "cannot be loaded"),
-        ("ghapp.vcs.registry:provider", "is no class"),
+        ("ghapp.vcs.registry:provider", "is no class that extends"),
+        ("pathlib:Path", "is no class that extends ghapp.vcs.provider.Provider"),
     ],
 )
 def test_no_such_provider(name: str, sentence: str) -> None:

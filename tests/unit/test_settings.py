@@ -33,7 +33,7 @@ from runner import config as runner_config
 ADMIN, RUNNER = "admin-token-of-24-chars-or-more", "runner-token-of-24-chars-or-more"
 KEY = "k" * 32
 APPS = "sentry: {deploy: make deploy}"
-FOREIGN = "sentry: {deploy: make deploy, via: 'acme.forge:Forge'}"
+FOREIGN = "sentry: {deploy: make deploy, via: 'tests.whole_provider:WholeProvider'}"
 
 
 @cache
@@ -405,7 +405,7 @@ def test_what_is_doubtful_in_the_config_is_a_warning(environ: dict[str, str]) ->
 
 
 def test_a_reloaded_config_may_need_what_is_not_set(foreign: dict[str, str], environ: dict[str, str]) -> None:
-    apps = parse("a: {deploy: x}\nb: {deploy: x, via: 'm:C'}").apps
+    apps = parse("a: {deploy: x}\nb: {deploy: x, via: 'tests.whole_provider:WholeProvider'}").apps
     (said,) = config.unmet(config.load(foreign), apps)
     assert said.startswith("a: via github needs GITHUB_APP_ID")
     assert config.unmet(config.load(foreign), apps[1:]) == []

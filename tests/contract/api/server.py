@@ -10,6 +10,7 @@ from typing import cast
 
 from ghapp.api import streaming
 from ghapp.core.actors import ADMIN, SCOPES
+from ghapp.core.checks import Check
 from ghapp.core.limits import Rate
 from ghapp.service import tokens
 from ghapp.service.limits import Limits
@@ -24,7 +25,7 @@ _NO_LIMIT = Rate(1e6, 10**6)
 class Provider(Commits):
     """Also registers deployments, and has no checks."""
 
-    async def checks(self, sha: str) -> list[object]:  # type: ignore[override]
+    async def checks_of(self, sha: str) -> list[Check]:
         return []
 
     async def in_team(self, team: str, user: str) -> bool:

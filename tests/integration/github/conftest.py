@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 
 from ghapp.vcs.github import GitHubRepository
-from tests.integration.github.stand_in import TOKEN, StandIn, tokens
+from tests.integration.github.stand_in import TOKEN, StandIn, repository_at, tokens
 
 
 @pytest.fixture(autouse=True)
@@ -32,4 +32,4 @@ async def session(no_proxy: None) -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest.fixture
 def repository(github: StandIn, session: aiohttp.ClientSession) -> GitHubRepository:
-    return GitHubRepository(session, github.url, "o/r", tokens(TOKEN))
+    return repository_at(session, github.url, "o/r", tokens(TOKEN))

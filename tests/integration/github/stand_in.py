@@ -5,11 +5,18 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import RawTestServer
 from yarl import URL
+
+from ghapp.core.values import Repository
+from ghapp.vcs.github import GitHubRepository
+from ghapp.vcs.github_runner import GitHub
+from ghapp.vcs.provider import Opening
 
 TOKEN = "ghs_secret0123456789"
 SHA = "f95f852bd8fca8fcc58a9a2d6c842781e32a215e"
@@ -174,3 +181,11 @@ def tokens(*values: str) -> Callable[[], Awaitable[str]]:
         return left.pop(0) if len(left) > 1 else left[0]
 
     return give
+
+
+def repository_at(
+    session: aiohttp.ClientSession, url: str, full_name: str, token: Callable[[], Awaitable[str]]
+) -> GitHubRepository:
+    """A repository as a runner sees it."""
+    opening = Opening(session=session, folder=Path("/nowhere"), environ={}, api_url=url, token=token)
+    return GitHub(opening).code(Repository(1, full_name, f"{url}/{full_name}.git"))

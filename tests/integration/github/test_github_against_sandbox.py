@@ -11,11 +11,11 @@ import pytest
 from ghapp.core.checks import Check, latest
 from ghapp.core.remote import RateLimited, Refused, Unavailable
 from ghapp.core.values import DeploymentStatus, Repository
-from ghapp.vcs.base import RepositoryClient
 from ghapp.vcs.events import CheckEvent, DeploymentEvent
+from ghapp.vcs.github import GitHubRepository
 from ghapp.vcs.github_app import GitHubApp
 from ghapp.vcs.github_events import parse
-from ghapp.vcs.registry import repository_client
+from tests.integration.github.stand_in import repository_at
 from tests.integration.sandbox_rig import REPO, Rig, opened
 
 
@@ -24,8 +24,8 @@ class World:
     rig: Rig
     app: GitHubApp
     hello: Repository
-    client: RepositoryClient
-    runners: RepositoryClient
+    client: GitHubRepository
+    runners: GitHubRepository
 
     def told(self) -> list[Check]:
         """The checks that the webhooks told of."""
@@ -42,8 +42,7 @@ async def world(tmp_path: Path, session: aiohttp.ClientSession) -> AsyncIterator
         async def token() -> str:
             return (await app.repo_token(hello)).value
 
-        runners = repository_client("github", session=session, api_url=app.api_url, full_name=REPO, token=token)
-        yield World(rig, app, hello, app.repository(hello), runners)
+        yield World(rig, app, hello, app.code(hello), repository_at(session, app.api_url, REPO, token))
         await app.close()
 
 

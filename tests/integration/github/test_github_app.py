@@ -154,7 +154,7 @@ async def test_a_refusal_that_stays(github: StandIn, app: GitHubApp) -> None:
 async def test_a_suspended_installation(github: StandIn, app: GitHubApp) -> None:
     page = "https://github.com/settings/installations/9"
     github.on(INSTALLED, installation(suspended_at="2024-05-01T09:00:00Z", html_url=page))
-    for ask in (app.repo_token(HELLO), app.repository(HELLO).permission("alice"), app.find_repository("o/hello")):
+    for ask in (app.repo_token(HELLO), app.people(HELLO).permission("alice"), app.find_repository("o/hello")):
         with pytest.raises(
             Forbidden, match=r"on o is suspended; an owner can lift that at https://github\.com/settings"
         ):
@@ -200,7 +200,7 @@ async def test_the_apps_own_token_has_all_that_was_granted(github: StandIn, app:
     github.on(INSTALLED, installation())
     github.on(MINT, minted("ghs_own", clock), minted("ghs_narrow", clock))
     github.on("GET /repos/o/hello/collaborators/alice/permission", {"permission": "admin"})
-    client = app.repository(HELLO)
+    client = app.people(HELLO)
     assert await client.permission("alice") == "admin"
     assert await client.permission("alice") == "admin"
     assert (await app.repo_token(HELLO)).value == "ghs_narrow"
@@ -214,7 +214,7 @@ async def test_a_token_that_is_not_accepted_is_dropped(github: StandIn, app: Git
     permission = "GET /repos/o/hello/collaborators/alice/permission"
     github.on(permission, error(401, "Bad credentials"), {"permission": "admin"})
     for _ in range(2):
-        assert await app.repository(HELLO).permission("alice") == "admin"
+        assert await app.people(HELLO).permission("alice") == "admin"
     assert [a.token for a in github.asked if a.call == permission] == ["ghs_old", "ghs_new", "ghs_new"]
 
 
@@ -224,7 +224,7 @@ async def test_answers_are_revalidated_across_clients(github: StandIn, app: GitH
     permission = "GET /repos/o/hello/collaborators/alice/permission"
     github.on(permission, Reply({"permission": "admin"}, headers={"ETag": '"1"'}))
     for _ in range(2):
-        assert await app.repository(HELLO).permission("alice") == "admin"
+        assert await app.people(HELLO).permission("alice") == "admin"
     assert [a.headers.get("If-None-Match") for a in github.asked if a.call == permission] == [None, '"1"']
 
 

@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 
 from ghapp.core.remote import Unavailable
-from ghapp.vcs.github import GitHubRepository
 from ghapp.vcs.session import open_session, proxy_for
 from tests.integration.github.network import ConnectProxy, OwnCA
-from tests.integration.github.stand_in import TOKEN, StandIn, tokens
+from tests.integration.github.stand_in import TOKEN, StandIn, repository_at, tokens
 
 PERMISSION = "GET /repos/o/r/collaborators/alice/permission"
 
@@ -20,7 +19,7 @@ def ca(tmp_path: Path) -> OwnCA:
 
 async def ask(url: str) -> str:
     async with open_session() as session:
-        return await GitHubRepository(session, url, "o/r", tokens(TOKEN)).permission("alice")
+        return await repository_at(session, url, "o/r", tokens(TOKEN)).permission("alice")
 
 
 async def test_an_own_ca(ca: OwnCA, monkeypatch: pytest.MonkeyPatch) -> None:

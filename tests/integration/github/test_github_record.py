@@ -17,7 +17,7 @@ from ghapp.vcs.github_app import GitHubApp
 from ghapp.vcs.github_events import EVENTS, parse
 from ghapp.vcs.github_record import GitHubRecord, use_of
 from ghapp.vcs.github_transport import Authorized, GitHubTransport
-from ghapp.vcs.record import DeliveryLog, Recording, Sent, Use
+from ghapp.vcs.record import DeliveryLog, Sent, Use
 from tests.integration.github.stand_in import TOKEN, Reply, StandIn, tokens
 from tests.integration.sandbox_rig import REPO, Rig, opened
 
@@ -42,9 +42,9 @@ async def world(tmp_path: Path, session: aiohttp.ClientSession) -> AsyncIterator
     async with opened(tmp_path) as rig:
         rig.gh.set_webhook(rig.app.id, "http://127.0.0.1:1/")
         app = GitHubApp(session, app_id=rig.app.id, private_key=rig.app.private_key, api_url=rig.gh.api_url)
-        assert isinstance(app, Recording)
+        assert app.record
         [hello] = await app.find_repository(REPO)
-        yield World(rig, app.deliveries, hello)
+        yield World(rig, app.record, hello)
         await app.close()
 
 

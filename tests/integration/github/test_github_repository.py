@@ -215,4 +215,4 @@ async def test_reachable_is_an_error_where_it_cannot_be_known(github: StandIn, r
 @pytest.mark.parametrize("name", ["", "r", "/r", "o/"])
 def test_a_name_that_is_none(name: str) -> None:
     with pytest.raises(ValueError, match="owner/name"):
-        GitHubRepository(None, "https://api.github.com", name, None)  # type: ignore[arg-type]
+        GitHubRepository(name, None)  # type: ignore[arg-type]

@@ -16,7 +16,7 @@ from ghapp.core.remote import Forbidden, NotFound, RateLimited, Refused, RemoteE
 from ghapp.core.values import DeploymentStatus
 from ghapp.vcs.github import GitHubRepository
 from ghapp.vcs.github_transport import Authorized, GitHubTransport
-from tests.integration.github.stand_in import DROP, TOKEN, Reply, StandIn, error, tokens
+from tests.integration.github.stand_in import DROP, TOKEN, Reply, StandIn, error, repository_at, tokens
 
 PERMISSION = "GET /repos/o/r/collaborators/alice/permission"
 NEWEST = "GET /repos/o/r/deployments/5/statuses?per_page=1"
@@ -44,7 +44,7 @@ async def test_pages_are_revalidated_one_by_one(github: StandIn, repository: Git
 
 
 async def test_what_one_token_saw_is_not_shown_to_another(github: StandIn, session: aiohttp.ClientSession) -> None:
-    repository = GitHubRepository(session, github.url, "o/r", tokens("one", "two"))
+    repository = repository_at(session, github.url, "o/r", tokens("one", "two"))
     github.on(PERMISSION, Reply(ADMIN, headers={"ETag": '"1"'}), Reply(READ, headers={"ETag": '"1"'}))
     assert await repository.permission("alice") == "admin"
     assert await repository.permission("alice") == "read"
@@ -126,7 +126,7 @@ async def test_a_dropped_connection(github: StandIn, repository: GitHubRepositor
 
 
 async def test_nobody_listens(session: aiohttp.ClientSession) -> None:
-    repository = GitHubRepository(session, f"http://127.0.0.1:{unused_port()}", "o/r", tokens(TOKEN))
+    repository = repository_at(session, f"http://127.0.0.1:{unused_port()}", "o/r", tokens(TOKEN))
     with pytest.raises(Unavailable, match=r"127\.0\.0\.1 cannot be reached: Connect"):
         await repository.permission("alice")
 
@@ -158,7 +158,7 @@ async def test_an_answer_that_does_not_come_or_does_not_end(session: aiohttp.Cli
 
 
 async def test_a_token_that_was_renewed_is_tried_once_more(github: StandIn, session: aiohttp.ClientSession) -> None:
-    repository = GitHubRepository(session, github.url, "o/r", tokens("old", "new"))
+    repository = repository_at(session, github.url, "o/r", tokens("old", "new"))
     github.on(WRITE, error(401, "Bad credentials"), Reply({}, 201))
     await repository.create_status(5, DeploymentStatus("success", ""))
     assert [asked.token for asked in github.asked] == ["old", "new"]
@@ -166,10 +166,10 @@ async def test_a_token_that_was_renewed_is_tried_once_more(github: StandIn, sess
 
 async def test_a_token_that_stays_refused(github: StandIn, session: aiohttp.ClientSession) -> None:
     github.on(WRITE, error(401, "Bad credentials"))
-    renewed = GitHubRepository(session, github.url, "o/r", tokens("old", "new"))
+    renewed = repository_at(session, github.url, "o/r", tokens("old", "new"))
     with pytest.raises(Unauthorized, match="Bad credentials"):
         await renewed.create_status(5, DeploymentStatus("success", ""))
-    not_renewed = GitHubRepository(session, github.url, "o/r", tokens("only"))
+    not_renewed = repository_at(session, github.url, "o/r", tokens("only"))
     with pytest.raises(Unauthorized):
         await not_renewed.create_status(5, DeploymentStatus("success", ""))
     assert [asked.token for asked in github.asked] == ["old", "new", "only"]
@@ -228,7 +228,7 @@ async def test_an_enterprise_server(session: aiohttp.ClientSession) -> None:
         github.on("GET /repos/o/r/git/matching-refs/heads/r?per_page=100", Reply([], headers=link))
         github.on(f"GET {second}", [])
         for base in (github.url, f"{github.url}/"):
-            assert not await GitHubRepository(session, base, "o/r", tokens(TOKEN)).reachable("a" * 40, ["r*"])
+            assert not await repository_at(session, base, "o/r", tokens(TOKEN)).reachable("a" * 40, ["r*"])
         assert len(github.asked) == 4
         assert github.unexpected == []
 
