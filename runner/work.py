@@ -1,11 +1,12 @@
 """One deploy up to its start: gate, prepare, ask whether to start. What runs is followed in `runner.follow`."""
 
 import asyncio
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from ghapp import wire
 from ghapp.core.values import Blocker
-from runner import admission, checks, environment, follow, heroku, journal, processes, statuses
+from runner import admission, checks, environment, exported, follow, heroku, journal, processes, statuses
 from runner.backoff import Backoff
 from runner.checks import Gated
 from runner.client import LeaseOver, Unanswered
@@ -94,20 +95,8 @@ async def _prepare(held: Held) -> None:
         secrets = await held.tools.secrets.values(job)
     except NoSecret as error:
         raise NotRun(str(error)) from None
-    host = urlsplit(job.repository.api_url).hostname or job.repository.provider
     try:
-        folder = await held.tools.workspaces.prepare(
-            Source(
-                key=f"{host}/{job.repository.id}",
-                clone_url=job.repository.clone_url,
-                sha=job.sha,
-                ref=job.ref,
-            ),
-            app=job.app,
-            environment=job.environment,
-            token=lambda: lease.token.value if lease.token else None,
-            progress=held.note,
-        )
+        folder = await _workspace(held)
     except WorkspaceError as error:
         held.note(error.message)
         raise NotRun(error.message.partition("\n")[0]) from None
@@ -121,6 +110,22 @@ async def _prepare(held: Held) -> None:
             silence_s=job.silence,
             grace_s=job.grace,
         )
+    )
+
+
+async def _workspace(held: Held) -> Path:
+    """The folder with the files of the sha. Raises WorkspaceError."""
+    job, lease, workspaces = held.job, held.lease, held.tools.workspaces
+    if tree := held.provider.tree(held.repository):
+        place = {"app": job.app, "environment": job.environment}
+        return await exported.export(tree, job.sha, workspaces.folder, **place, progress=held.note)
+    host = urlsplit(job.repository.api_url).hostname or job.repository.provider
+    return await workspaces.prepare(
+        Source(key=f"{host}/{job.repository.id}", clone_url=job.repository.clone_url, sha=job.sha, ref=job.ref),
+        app=job.app,
+        environment=job.environment,
+        token=lambda: lease.token.value if lease.token else None,
+        progress=held.note,
     )
 
 

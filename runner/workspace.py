@@ -74,7 +74,7 @@ class Workspaces:
     """
 
     def __init__(self, folder: Path, *, environ: Mapping[str, str], limit_s: float = LIMIT_S) -> None:
-        self._folder = folder.absolute()
+        self.folder = folder.absolute()
         self._git = Git(clean_environment(environ), limit_s)
 
     async def prepare(
@@ -94,7 +94,7 @@ class Workspaces:
         Raises:
             WorkspaceError: it did not work.
         """
-        job = self._job(source, Path(_folder_name(app), _folder_name(environment)), token, progress)
+        job = self._job(source, Path(folder_name(app), folder_name(environment)), token, progress)
         busy = "Waiting for another deploy that uses the same checkout."
         try:
             async with locked(job.checkout.state / "lock", waiting=lambda: progress(busy)):
@@ -117,9 +117,9 @@ class Workspaces:
             raise WorkspaceError("git is not in the PATH of the runner. Install git 2.34 or newer there.")
         if not _SHA.fullmatch(source.sha):
             raise WorkspaceError(f"{source.sha!r} is no full commit id. Ask for the deploy with all its digits.")
-        mirror = Mirror(self._folder / "mirrors" / f"{_folder_name(source.key)}.git", self._git)
-        checkout = Checkout(self._folder / "checkouts" / place, self._folder / "state" / place, self._git)
-        return _Job(source, host, self._folder, self._git, mirror, checkout, token, progress)
+        mirror = Mirror(self.folder / "mirrors" / f"{folder_name(source.key)}.git", self._git)
+        checkout = Checkout(self.folder / "checkouts" / place, self.folder / "state" / place, self._git)
+        return _Job(source, host, self.folder, self._git, mirror, checkout, token, progress)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +276,7 @@ def _told(error: GitFailed) -> str:
     return f"git {error.command}: {last_lines(error.stderr)}"
 
 
-def _folder_name(name: str) -> str:
+def folder_name(name: str) -> str:
     """A folder name for any text, a different one for each: percent-encoded, and cut with a hash if long."""
     quoted = urllib.parse.quote(name, safe="").replace("~", "%7E")
     if quoted.startswith("."):

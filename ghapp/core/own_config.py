@@ -67,7 +67,7 @@ def operators_name(app: str) -> str:
 
 def not_usable(repository: str) -> str:
     return (
-        f"Kedge may not use {repository} any more: its GitHub App is not installed there, or the account is not among "
+        f"Kedge may not use {repository} any more: it is not installed there, or the account is not among "
         "KEDGE_ACCOUNTS."
     )
 

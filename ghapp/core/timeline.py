@@ -7,7 +7,7 @@ from ghapp.core.values import Door, State
 
 _DOORS = {
     Door.API: "through the API",
-    Door.GITHUB: "as a GitHub deployment",
+    Door.DEPLOYMENT: "as a GitHub deployment",
     Door.COMMENT: "in a comment",
     Door.PAGE: "on the page",
     Door.COMMAND_LINE: "on the command line",

@@ -68,7 +68,7 @@ class Door(StrEnum):
     """The way a request came in."""
 
     API = "api"
-    GITHUB = "github"
+    DEPLOYMENT = "github"
     COMMENT = "comment"
     PAGE = "page"
     COMMAND_LINE = "command_line"

@@ -12,12 +12,16 @@ from ghapp.vcs.events import Event, InstallationEvent
 
 
 async def counted(ctx: Context, provider: str) -> Sequence[str]:
-    """The accounts; none where everything counts: an App that belongs to no account (but to an enterprise) can be
-    installed within that alone. Raises RemoteError where the owner is not known and cannot be asked for.
+    """The accounts; none where everything counts: a host that tells nothing by itself is only asked about what the
+    config names, and an App that belongs to no account (but to an enterprise) can be installed within that alone.
+    Raises RemoteError where the owner is not known and cannot be asked for.
     """
+    host = ctx.providers[provider]
+    if host.webhooks is None and host.record is None:
+        return ()
     if ctx.accounts:
         return ctx.accounts
-    owner = await ctx.providers[provider].owner()
+    owner = await host.owner()
     return (owner,) if owner else ()
 
 

@@ -218,7 +218,7 @@ async def _ask(
         request=f"{provider}:{event.repository.id}:{event.deployment_id}",
         config=config,
         repository_id=repository_id,
-        door=Door.GITHUB,
+        door=Door.DEPLOYMENT,
         task=payloads.task_named(event.task, config.task_names),
         ref=event.ref,
         sha=event.sha,

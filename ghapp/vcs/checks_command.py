@@ -15,6 +15,7 @@ from ghapp.core.remote import Unavailable
 
 WITHIN_S = 30.0
 MOST_BYTES = 1 << 20
+REAPED_WITHIN_S = 2.0
 #: Like commands of deploys it sees these of the process's own variables, and no other.
 _BASE = ("PATH", "HOME", "LANG")
 #: As GitHub's: https://docs.github.com/en/rest/checks/runs
@@ -76,10 +77,21 @@ class ChecksCommand:
         finally:
             with suppress(ProcessLookupError):  # nothing of it is left, whatever it started
                 os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+            await _reaped(process)
         if code:
             raise Unavailable(f"checks_command ended with exit code {code}.")
         return output
+
+
+async def _reaped(process: asyncio.subprocess.Process) -> None:
+    """asyncio takes note of an end only when the pipe is at its end, so that what is still in it has to be read. What
+    left the process group can keep it open."""
+    assert process.stdout  # noqa: S101  it was asked for
+    with suppress(TimeoutError):
+        async with asyncio.timeout(REAPED_WITHIN_S):
+            while await process.stdout.read(1 << 16):
+                pass
+            await process.wait()
 
 
 async def _read(process: asyncio.subprocess.Process) -> bytes:

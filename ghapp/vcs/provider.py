@@ -110,6 +110,14 @@ class Branches(Protocol):
         ...
 
 
+class Tree(Protocol):
+    """The files of commits, for a host whose repositories git cannot clone. Raises `RemoteError`."""
+
+    async def export(self, sha: str, folder: Path) -> None:
+        """Write the files of the commit into the empty folder, modes and symbolic links as they are there."""
+        ...
+
+
 class Unsigned(Exception):
     """A delivery that is not proved to be the host's. ``message`` and ``hint`` are sentences for its operator."""
 
@@ -192,6 +200,10 @@ class Provider(ABC):
 
     def branches(self, repository: Repository) -> Branches | None:
         """None: pushes are told by events."""
+        return None
+
+    def tree(self, repository: Repository) -> Tree | None:
+        """None: git clones `Repository.clone_url`, and a runner keeps a checkout for each environment."""
         return None
 
     def conversation(self, repository: Repository) -> Conversation | None:

@@ -120,7 +120,7 @@ class World:
                 request=f"test-{self.now[0]}",
                 config=environment_config,
                 repository_id=repository_id,
-                door=Door.GITHUB,
+                door=Door.DEPLOYMENT,
                 task="deploy",
                 ref="main",
                 sha=f"{self.now[0]:040x}",

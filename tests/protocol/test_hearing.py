@@ -313,7 +313,7 @@ async def test_asking_twice_with_one_request_is_a_conflict_of_the_store(rig: Rig
             request=deploy.request,
             config=deploy.config,
             repository_id=deploy.repository_id,
-            door=Door.GITHUB,
+            door=Door.DEPLOYMENT,
             task="deploy",
             ref="main",
             sha=SHA,
