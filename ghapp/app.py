@@ -19,6 +19,8 @@ from ghapp.api.common import BODY_LIMIT, CONTEXT, SETTINGS, errors, wire_version
 from ghapp.api.observing import observe
 from ghapp.api.streaming import stop_following
 from ghapp.channels.slack import SlackClient
+from ghapp.channels.slack_replies import SlackReplies
+from ghapp.channels.slack_socket import SlackSocket
 from ghapp.channels.slack_webhook import SlackWebhook
 from ghapp.config import Settings, read_apps, unmet
 from ghapp.config_github import kept_settings
@@ -32,6 +34,8 @@ from ghapp.service import (
     reconciling,
     reload,
     setting_up,
+    slack_answers,
+    slack_hearing,
     slack_hook,
     slack_telling,
     sweeping,
@@ -39,7 +43,9 @@ from ghapp.service import (
 )
 from ghapp.service.channel import Channel
 from ghapp.service.context import Context, system_clock
+from ghapp.service.slack_answers import SlackAnswers
 from ghapp.service.slack_hook import SlackHook
+from ghapp.service.slack_people import SlackPeople
 from ghapp.service.slack_telling import SlackTelling
 from ghapp.store import credentials as stored
 from ghapp.store.base import StoreError
@@ -105,7 +111,10 @@ def channels(settings: Settings, session: aiohttp.ClientSession) -> dict[str, Ch
     if slack and slack.bot_token:
         proxy = proxy_named_for(slack.api_url)
         client = SlackClient(session, token=slack.bot_token, api_url=slack.api_url, proxy=proxy)
-        return {slack_telling.NAME: SlackTelling(client, buttons=slack.app_token is not None)}
+        people = SlackPeople(client, slack.users)
+        answers = SlackAnswers(SlackReplies(session, api_url=slack.api_url, proxy=proxy))
+        telling = SlackTelling(client, people, buttons=slack.app_token is not None)
+        return {slack_telling.NAME: telling, slack_answers.NAME: answers}
     if slack and slack.webhook_url:
         hook = SlackWebhook(session, slack.webhook_url, proxy_named_for(slack.webhook_url))
         return {slack_hook.NAME: SlackHook(hook)}
@@ -152,7 +161,7 @@ def _workers(settings: Settings, ctx: Context) -> list[tuple[str, Coroutine[None
     every_s = reconciling.ALONE_S if alone else reconciling.BESIDE_S
     list_ms = discovering.ALONE_MS if alone else discovering.BESIDE_MS
     workers: list[tuple[str, Coroutine[None, None, None]]] = [
-        ("inbox", work.work_forever(ctx)),
+        ("inbox", work.work_forever(ctx, _services(ctx))),
         ("reconciler", reconciling.reconcile_forever(ctx, every_s)),
         ("outbox", outgoing.deliver_forever(ctx)),
         *((name, messaging.say_forever(ctx, name)) for name in ctx.channels),
@@ -161,11 +170,23 @@ def _workers(settings: Settings, ctx: Context) -> list[tuple[str, Coroutine[None
         ("own configs", discovering.look_forever(ctx, list_ms)),
         ("config", reload.watch_forever(ctx, partial(read_apps, settings), partial(unmet, settings))),
     ]
+    if settings.slack and settings.slack.app_token:
+        api_url = settings.slack.api_url
+        socket = SlackSocket(app_token=settings.slack.app_token, api_url=api_url, proxy=proxy_named_for(api_url))
+        workers.append(("slack socket", socket.listen(partial(slack_hearing.take, ctx))))
     app = ctx.providers.get("github")
     if settings.setup and settings.github and settings.inbound == "webhooks" and isinstance(app, GitHubApp):
         since = settings.github.made_at or 0
         workers.append(("ping", setting_up.await_ping(ctx, app.send_ping_again, since)))
     return workers
+
+
+def _services(ctx: Context) -> work.Services:
+    """Who tells Kedge something and is no provider."""
+    telling = ctx.channels.get(slack_telling.NAME)
+    if isinstance(telling, SlackTelling) and telling.people:
+        return {slack_telling.NAME: partial(slack_hearing.prepare, telling.people)}
+    return {}
 
 
 def build(settings: Settings, setup: Setup | None = None) -> web.Application:

@@ -70,6 +70,7 @@ SETTINGS = (
     Setting("SLACK_BOT_TOKEN", "none", "Bot token of the Slack app (xoxb-…): deploys are told and followed in Slack."),
     Setting("SLACK_APP_TOKEN", "none", "App-level token of the Slack app (xapp-…): buttons and /kedge in Slack."),
     Setting("SLACK_WEBHOOK_URL", "none", "Incoming webhook of Slack, where there is no Slack app: it is only told."),
+    Setting("KEDGE_SLACK_USERS", "none", "Who is who in Slack: login=MEMBERID or login=e-mail, comma-separated."),
     Setting("SLACK_API_URL", "https://slack.com/api", "Base URL of Slack's Web API."),
     *NETWORK_SETTINGS,
 )

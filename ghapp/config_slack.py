@@ -1,13 +1,16 @@
 """The settings of Slack."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from ghapp.core.chat_people import Link
 from ghapp.core.config import AppConfig, Problem
 from ghapp.core.settings import Environment, in_clear, split_url
 
 API_URL = "https://slack.com/api"
 
+_LINK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\[\]-]*=([UW][A-Z0-9]{2,20}|[^@\s,]+@[^@\s,]+)")
 # https://docs.slack.dev/authentication/tokens
 _BOT_TOKEN = "xoxb-"  # noqa: S105  how it begins
 _APP_TOKEN = "xapp-"  # noqa: S105
@@ -16,12 +19,13 @@ _APP_TOKEN = "xapp-"  # noqa: S105
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlackSettings:
     """With ``bot_token`` Kedge is an app in Slack, and hears what is pressed and asked there with ``app_token`` too;
-    with ``webhook_url`` alone it only tells. ``api_url`` has no slash at its end."""
+    with ``webhook_url`` alone it only tells. ``users``: who is who. ``api_url`` has no slash at its end."""
 
     bot_token: str | None = field(default=None, repr=False)
     app_token: str | None = field(default=None, repr=False)
     webhook_url: str | None = field(default=None, repr=False)
     api_url: str = API_URL
+    users: tuple[Link, ...] = ()
 
 
 def slack(env: Environment) -> SlackSettings | None:
@@ -36,9 +40,21 @@ def slack(env: Environment) -> SlackSettings | None:
         env.wrong("SLACK_APP_TOKEN is set, but SLACK_BOT_TOKEN is not; what is heard could not be answered. Set both.")
     if bot_token and webhook_url:
         env.warnings.append("SLACK_WEBHOOK_URL is not used where SLACK_BOT_TOKEN is set; leave one of the two.")
+    known = env.names("KEDGE_SLACK_USERS", _LINK.fullmatch, "login=MEMBERID or login=e-mail")
     if not (bot_token or webhook_url):
         return None
-    return SlackSettings(bot_token=bot_token, app_token=app_token, webhook_url=webhook_url, api_url=api_url)
+    return SlackSettings(
+        bot_token=bot_token,
+        app_token=app_token,
+        webhook_url=webhook_url,
+        api_url=api_url,
+        users=tuple(map(_link, known)),
+    )
+
+
+def _link(text: str) -> Link:
+    login, _, who = text.partition("=")
+    return Link(login, email=who) if "@" in who else Link(login, user_id=who)
 
 
 def unheard(apps: Sequence[AppConfig]) -> Iterator[Problem]:

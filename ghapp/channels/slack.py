@@ -26,7 +26,9 @@ LOOKED_THROUGH = 1_000
 #: How long the name of a room is taken for its id. Names change seldom, and a wrong one is answered.
 ROOM_KNOWN_S = 3600
 
-_READ = frozenset({"conversations.list", "conversations.history", "conversations.replies"})
+_READ = frozenset(
+    {"conversations.list", "conversations.history", "conversations.replies", "users.info", "users.lookupByEmail"}
+)
 _ROOM_ID = re.compile(r"[CG][A-Z0-9]{8,}")
 
 Payload = Mapping[str, str | int | bool]
@@ -38,6 +40,16 @@ class Posted:
 
     room: str
     ts: str
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody in Slack. ``stranger``: a bot, gone, a guest, or of another workspace, who may do nothing. ``email`` is
+    None where it is not known or not confirmed."""
+
+    id: str
+    email: str | None
+    stranger: bool
 
 
 class SlackClient:
@@ -52,6 +64,21 @@ class SlackClient:
         self._web.proxy = proxy  # it would take the one of the environment, and not know NO_PROXY
         self._rooms: TTLCache[str, str] = TTLCache(10_000, ROOM_KNOWN_S)
         self._own_bot: str | None = None
+        self._own_team: str | None = None
+
+    async def user(self, user_id: str) -> User:
+        """https://docs.slack.dev/reference/objects/user-object"""
+        if self._own_team is None:
+            self._own_team = str((await self._call("auth.test", {})).get("team_id"))
+        found = (await self._call("users.info", {"user": user_id}))["user"]
+        unfit = ("is_bot", "deleted", "is_restricted", "is_ultra_restricted", "is_stranger", "is_workflow_bot")
+        stranger = any(found.get(name) for name in unfit) or found.get("team_id") != self._own_team
+        confirmed = found.get("is_email_confirmed", True)
+        return User(user_id, (found.get("profile") or {}).get("email") if confirmed else None, stranger)
+
+    async def user_by_email(self, email: str) -> str:
+        """The id of a user of the workspace. Raises NotFound."""
+        return str((await self._call("users.lookupByEmail", {"email": email}))["user"]["id"])
 
     async def room(self, name: str) -> str:
         """The id of a channel, by its name or id."""

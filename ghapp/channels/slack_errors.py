@@ -14,6 +14,8 @@ _NOT_FOUND = {
     "message_not_found": "The message was deleted in Slack.",
     "thread_not_found": "The message was deleted in Slack.",
     "is_archived": "The channel is archived.",
+    "user_not_found": "There is no such user in Slack.",
+    "users_not_found": "Nobody in Slack has this e-mail address.",
 }
 #: The least that is waited where Slack does not say: it always does.
 _WAIT_S = 30.0

@@ -108,7 +108,27 @@ def done_before() -> str:
     return "It was done. Kedge was restarted before it could say so."
 
 
+def not_live_any_more(name: str, environment: str, live: str | None) -> str:
+    now = f"{live} is" if live else "nothing is"
+    return f"{name} is not what is live in {environment}: {now}. Nothing was rolled back."
+
+
+def asked_for(name: str, environment: str, standing: str) -> str:
+    return f"{name} to {environment}: {standing}"
+
+
 # What is refused before anybody is asked
+
+
+def nobody_in_slack(user_id: str) -> str:
+    return (
+        f"Kedge does not know whose login you are. Whoever runs it can say so: KEDGE_SLACK_USERS=login={user_id}, or "
+        "login=your e-mail address."
+    )
+
+
+def no_app_for(login: str) -> str:
+    return f"There is no app whose repository {login} can read."
 
 
 def one_at_a_time() -> str:

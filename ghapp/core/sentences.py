@@ -176,6 +176,10 @@ def cancelled(who: str) -> str:
     return f"Cancelled by {who}."
 
 
+def not_over(name: str) -> str:
+    return f"{name} has not ended, so that there is nothing to be tried again."
+
+
 def no_deployments(provider: str) -> str:
     return f"{provider} keeps no deployments; Kedge's page is the record."
 

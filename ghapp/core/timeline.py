@@ -9,6 +9,7 @@ _DOORS = {
     Door.API: "through the API",
     Door.DEPLOYMENT: "as a GitHub deployment",
     Door.COMMENT: "in a comment",
+    Door.CHAT: "in a chat",
     Door.PAGE: "on the page",
     Door.COMMAND_LINE: "on the command line",
     Door.AUTOMATIC: "automatically",

@@ -73,6 +73,7 @@ class Door(StrEnum):
     PAGE = "page"
     COMMAND_LINE = "command_line"
     AUTOMATIC = "automatic"
+    CHAT = "chat"
 
 
 #: As the command line names itself in User-Agent.

@@ -56,8 +56,8 @@ def progress(of: Progress, now: int, *, buttons: bool, after: str | None = None)
     )
     links = [link("Log", of.page), *([link("Environment", of.environment_url)] if of.environment_url else [])]
     blocks = [
-        _section([title, *_standing(of, now)]),
-        *([_section(shipped)] if (shipped := _shipped(of.shipped)) else []),
+        section([title, *_standing(of, now)]),
+        *([section(shipped)] if (shipped := _shipped(of.shipped)) else []),
         {"type": "context", "elements": [_mrkdwn(" · ".join(links))]},
         *([_buttons(of)] if buttons and of.actions else []),
     ]
@@ -72,7 +72,7 @@ def thread(steps: Sequence[Step], user_id: str | None) -> Body:
     if called is not None:
         lines[called] = f"{mention(user_id)} {lines[called]}".strip()
     summary = " ".join(lines)
-    return Body(summary if len(summary) <= TEXT_LIMIT else lines[called or 0], (_section(lines),))
+    return Body(summary if len(summary) <= TEXT_LIMIT else lines[called or 0], (section(lines),))
 
 
 def lock(kind: str, sentence: str, scope: tuple[str, str] | None) -> Body:
@@ -81,7 +81,7 @@ def lock(kind: str, sentence: str, scope: tuple[str, str] | None) -> Body:
     line = f"{sign} {text(sentence)}"
     held = kind not in {"unlocked", "lock_expired"}
     pressed = [_button(Action.UNLOCK, "/".join(scope))] if scope and held else []
-    blocks = [_section([line]), *([{"type": "actions", "elements": pressed}] if pressed else [])]
+    blocks = [section([line]), *([{"type": "actions", "elements": pressed}] if pressed else [])]
     return Body(line, tuple(blocks))
 
 
@@ -115,7 +115,7 @@ def _commit(one: Commit) -> str:
     return f"• {link(code(sentences.short(one.sha)), one.url)} {text(one.message, 150)} ({text(one.author, 60)})"
 
 
-def _section(lines: Sequence[str]) -> Block:
+def section(lines: Sequence[str]) -> Block:
     """Whole lines, as many as fit. Each fits by itself: see `mrkdwn.LONGEST`."""
     shown, room = [], SECTION_LIMIT - len("\n…")
     for line in lines:

@@ -11,7 +11,7 @@ from ghapp.core import answers, chat, sentences
 from ghapp.core.actors import Actor
 from ghapp.core.answers import Answer, Line, said
 from ghapp.core.config import AppConfig, EnvironmentConfig
-from ghapp.core.values import Door, State
+from ghapp.core.values import Chat, Door, State
 from ghapp.service import commanding, holding, permits, queueing, requesting, rollback, seeing
 from ghapp.service.context import Context
 from ghapp.service.problems import Problem
@@ -46,13 +46,15 @@ async def as_written(command: chat.Deploy, _environment: EnvironmentConfig) -> P
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """Where a command was written. ``key`` makes carrying it out again safe. ``apps`` are those that can be meant.
-    ``reason`` stands for that of a lock where none is given. ``pin`` tells what a deploy is of, or raises `Refused`."""
+    ``reason`` stands for that of a lock where none is given. ``pin`` tells what a deploy is of, or raises `Refused`.
+    ``chat``: who asked where, if it was in one."""
 
     door: Door
     key: str
     apps: tuple[str, ...]
     reason: str
     pin: Callable[[chat.Deploy, EnvironmentConfig], Awaitable[Pinned]] = as_written
+    chat: Chat | None = None
 
 
 async def carry_out(ctx: Context, actor: Actor, command: chat.Command, place: Place) -> Answer:
@@ -106,7 +108,9 @@ async def _act(ctx: Context, actor: Actor, command: chat.Command, place: Place) 
         case chat.Deploy():
             return _of(await _deploy(ctx, actor, app, command, place))
         case chat.Rollback():
-            asked = rollback.Wish(environment=command.environment, wait=True, key=place.key, door=place.door)
+            asked = rollback.Wish(
+                environment=command.environment, wait=True, key=place.key, door=place.door, chat=place.chat
+            )
             return _of(await rollback.roll_back(ctx, actor, app, asked))
         case chat.Lock():
             return await _lock(ctx, actor, app, command, place)
@@ -134,7 +138,9 @@ async def _deploy(ctx: Context, actor: Actor, app_name: str, command: chat.Deplo
     app = requesting.app_of(ctx, app_name)
     environment = requesting.environment_in(app, command.environment)
     force = frozenset({"checks"}) if command.force else frozenset()
-    wish = requesting.Wish(environment=environment.name, force=force, wait=True, key=place.key, door=place.door)
+    wish = requesting.Wish(
+        environment=environment.name, force=force, wait=True, key=place.key, door=place.door, chat=place.chat
+    )
     if known := await ctx.stores.main.read(lambda tx: requesting.known(tx, actor, app, wish)):
         return known
     await permits.require(ctx, actor, "deploy", app, environment)

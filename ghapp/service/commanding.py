@@ -3,7 +3,7 @@
 from ghapp.core.actors import Actor
 from ghapp.core.config import AppConfig
 from ghapp.core.releases import ROLLBACK
-from ghapp.core.values import Door
+from ghapp.core.values import Chat, Door
 from ghapp.service import acting, locking, permits, requesting, rollback, seeing
 from ghapp.service.context import Context
 from ghapp.service.problems import Problem
@@ -41,12 +41,18 @@ async def declare_dead(ctx: Context, actor: Actor, app: str, number: int) -> Dep
     return await ctx.decide(lambda tx: acting.declare_dead(tx, ctx, deploy.id, actor.name))
 
 
-async def retry(ctx: Context, actor: Actor, app: str, number: int, *, key: str | None, door: Door) -> Deploy:
-    """The same sha, environment and task again, as a new deploy. Raises Problem as `requesting.request` does."""
+async def retry(
+    ctx: Context, actor: Actor, app: str, number: int, *, key: str | None, door: Door, chat: Chat | None = None
+) -> Deploy:
+    """The same sha, environment and task again, as a new deploy; from a ``chat`` it waits for a lock. Raises Problem as
+    `requesting.request` does."""
     deploy = await _find(ctx, app, number)
     if deploy.task == ROLLBACK:
-        return await rollback.again(ctx, actor, deploy, key=key, door=door)
-    wish = requesting.Wish(environment=deploy.environment, sha=deploy.sha, task=deploy.task, key=key, door=door)
+        return await rollback.again(ctx, actor, deploy, key=key, door=door, chat=chat)
+    where, what = deploy.environment, deploy.task
+    wish = requesting.Wish(
+        environment=where, sha=deploy.sha, task=what, key=key, door=door, chat=chat, wait=chat is not None
+    )
     return await requesting.request(ctx, actor, app, wish)
 
 

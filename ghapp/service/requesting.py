@@ -10,7 +10,7 @@ from ghapp.core.actors import Actor
 from ghapp.core.checks import Evaluation, Policy, evaluate
 from ghapp.core.config import AppConfig, EnvironmentConfig
 from ghapp.core.remote import NotFound, RemoteError
-from ghapp.core.values import Blocker, Door, Lock, Repository
+from ghapp.core.values import Blocker, Chat, Door, Lock, Repository
 from ghapp.service import asking, commit_checks, locking, permits
 from ghapp.service.apps import bind, environment_of
 from ghapp.service.context import Context
@@ -29,7 +29,7 @@ FORCES = {"checks": "checks", "true": "checks", "1": "checks", "lock": "lock", "
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
     """What somebody asks for; what is None is derived. ``key`` makes asking again safe. ``was_live``: the ``sha`` was
-    live there, so that it exists and its checks were asked."""
+    live there, so that it exists and its checks were asked. ``chat``: who asked where, if it was in one."""
 
     environment: str | None = None
     ref: str | None = None
@@ -40,6 +40,7 @@ class Wish:
     key: str | None = None
     door: Door
     was_live: bool = False
+    chat: Chat | None = None
 
 
 def forced(text: str | None) -> frozenset[str]:
@@ -123,6 +124,7 @@ async def request_in(
         registering=provider.deployments(repository) is not None,
         forced=wish.force,
         own=blockers,
+        chat=wish.chat,
     )
     return await _record(ctx, actor, app, repository, asked, wish, reach, guard)
 

@@ -9,7 +9,7 @@ from ghapp.core import releases, sentences
 from ghapp.core.actors import Actor
 from ghapp.core.config import AppConfig, EnvironmentConfig
 from ghapp.core.releases import ROLLBACK, Release
-from ghapp.core.values import Door
+from ghapp.core.values import Chat, Door
 from ghapp.service import lines, permits, requesting, rolled_back
 from ghapp.service.apps import environment_id, environment_of
 from ghapp.service.context import Context
@@ -37,6 +37,7 @@ class Wish:
     wait: bool = False
     key: str | None = None
     door: Door
+    chat: Chat | None = None
 
 
 async def roll_back(ctx: Context, actor: Actor, app_name: str, wish: Wish) -> Deploy:
@@ -52,6 +53,7 @@ async def roll_back(ctx: Context, actor: Actor, app_name: str, wish: Wish) -> De
         key=f"{ROLLBACK} {wish.key}" if wish.key else None,
         door=wish.door,
         was_live=True,
+        chat=wish.chat,
     )
 
     async def look(tx: Tx) -> Deploy | Release:
@@ -70,9 +72,19 @@ async def roll_back(ctx: Context, actor: Actor, app_name: str, wish: Wish) -> De
     return await requesting.request_in(ctx, actor, app, config, asked, unchanged)
 
 
-async def again(ctx: Context, actor: Actor, deploy: Deploy, *, key: str | None, door: Door) -> Deploy:
+async def again(
+    ctx: Context, actor: Actor, deploy: Deploy, *, key: str | None, door: Door, chat: Chat | None = None
+) -> Deploy:
     """Retry a rollback, to the same sha. One that was never live there is asked for like any other task."""
-    wish = requesting.Wish(environment=deploy.environment, sha=deploy.sha, task=ROLLBACK, key=key, door=door)
+    wish = requesting.Wish(
+        environment=deploy.environment,
+        sha=deploy.sha,
+        task=ROLLBACK,
+        key=key,
+        door=door,
+        chat=chat,
+        wait=chat is not None,
+    )
     if not await ctx.stores.main.read(lambda tx: stored.was_live(tx, deploy.environment_id, deploy.sha)):
         return await requesting.request(ctx, actor, deploy.app, wish)
     app = requesting.app_of(ctx, deploy.app)

@@ -44,6 +44,10 @@ class People(Protocol):
         """The Slack user that a login is; None for nobody. Raises RemoteError."""
         ...
 
+    async def login(self, user_id: str) -> str | None:
+        """The login that a Slack user is; None for nobody, and for who may do nothing. Raises RemoteError."""
+        ...
+
 
 class SlackTelling:
     """The channel ``slack``. ``buttons``: somebody hears what is pressed."""
@@ -52,7 +56,7 @@ class SlackTelling:
 
     def __init__(self, client: SlackClient, people: People | None = None, *, buttons: bool = False) -> None:
         self._client = client
-        self._people = people
+        self.people = people
         self._buttons = buttons
 
     # Owing
@@ -154,10 +158,10 @@ class SlackTelling:
             return None
         if asked_in_slack(deploy) and deploy.chat and deploy.chat.user:
             return deploy.chat.user
-        if self._people is None:
+        if self.people is None:
             return None
         try:
-            return await self._people.user_id(deploy.user)
+            return await self.people.user_id(deploy.user)
         except (NotFound, Forbidden, Refused):
             return None
 

@@ -66,6 +66,22 @@ async def put(
     )
 
 
+async def replace(tx: Tx, *, channel: str, target: str, key: str, body: str, now: int, next_at: int) -> None:
+    """Owe a message about no deploy with this body, in the place of what was owed by its ``key`` and not said yet."""
+    await tx.run(
+        """INSERT INTO messages (channel, target, "key", body, state, created_at, next_at)
+           VALUES (:channel, :target, :key, :body, 'waiting', :now, :next_at)
+           ON CONFLICT (channel, target, "key") DO UPDATE SET body = excluded.body, next_at = excluded.next_at,
+             version = messages.version + 1 WHERE messages.state = 'waiting'""",
+        channel=channel,
+        target=target,
+        key=key,
+        body=body,
+        now=now,
+        next_at=next_at,
+    )
+
+
 async def of_deploy(tx: Tx, deploy_id: int, channel: str) -> list[Message]:
     """What a channel was owed about a deploy, also what it has said or given up."""
     rows = await tx.all(

@@ -145,6 +145,7 @@ SPECIAL: dict[str, list[dict[str, Any]]] = {
     "releases.set_rolled_back": [{"before": 70}],
     "messages.put": [{"body": "{}"}],
     "messages.said": [{"body": "{}"}],
+    "messages.replace": [{"body": "{}"}],
     "outbox.put": [{}, {"deploy_id": None}],
     "history.page": [
         {"state": state, "user": user, "before": before}

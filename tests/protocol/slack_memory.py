@@ -42,6 +42,9 @@ class MemorySlack:
     async def user_id(self, login: str) -> str | None:
         return self.people.get(login)
 
+    async def login(self, user_id: str) -> str | None:
+        return next((login for login, known in self.people.items() if known == user_id), None)
+
     async def room(self, name: str) -> str:
         found = name if name in self.rooms.values() else self.rooms.get(name)
         if found is None:

@@ -15,6 +15,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tests.slack.block_kit import flaws
+from tests.slack.socket_mode import SocketMode
 
 Json = dict[str, Any]
 TOKEN = "xoxb-bot-token-of-the-tests"
@@ -37,6 +38,8 @@ METHODS: dict[str, tuple[str, set[str], set[str]]] = {
         {"channel", "text", "blocks", "metadata", "thread_ts", "unfurl_links", "unfurl_media"},
         {"channel", "text", "blocks"},
     ),
+    "users.info": ("GET", {"user"}, {"user"}),
+    "users.lookupByEmail": ("GET", {"email"}, {"email"}),
     "chat.update": ("POST", {"channel", "ts", "text", "blocks", "parse"}, {"channel", "ts", "text", "blocks"}),
 }
 
@@ -114,8 +117,12 @@ class Slack:
     faults: list[Fault] = field(default_factory=list)
     hooked: list[Json] = field(default_factory=list)
     url: str = ""
+    socket: SocketMode = field(init=False)
     _quiet_until: dict[str, int] = field(default_factory=dict)
     _serial: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
+
+    def __post_init__(self) -> None:
+        self.socket = SocketMode(self.violations)
 
     @property
     def api_url(self) -> str:
@@ -216,6 +223,17 @@ class Slack:
     def auth_test(self, asked: Json) -> Json:
         return {"user_id": BOT_USER, "bot_id": BOT, "team_id": "T0"}
 
+    def users_info(self, asked: Json) -> Json:
+        if asked["user"] not in self.socket.users:
+            raise Refusal("user_not_found")
+        return {"user": self.socket.users[asked["user"]]}
+
+    def users_lookupByEmail(self, asked: Json) -> Json:
+        for user in self.socket.users.values():
+            if user["profile"].get("email") == asked["email"]:
+                return {"user": user}
+        raise Refusal("users_not_found")
+
     def conversations_list(self, asked: Json) -> Json:
         seen = [one for one in self.rooms.values() if one.joined or not one.private]
         seen = [one for one in seen if not (one.archived and asked.get("exclude_archived") == "1")]
@@ -301,10 +319,11 @@ async def slack(clock: Callable[[], int]) -> AsyncIterator[Slack]:
     """Running on loopback."""
     made = Slack(clock)
     app = web.Application()
+    app.router.add_routes(made.socket.routes())
     app.router.add_route("*", "/api/{method}", made.handle)
     app.router.add_post(HOOK, made.hook)
     async with TestServer(app) as server:
-        made.url = str(server.make_url("")).rstrip("/")
+        made.url = made.socket.url = str(server.make_url("")).rstrip("/")
         yield made
         for fault in made.faults:
             fault.gate.set()

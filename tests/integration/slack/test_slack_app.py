@@ -9,12 +9,14 @@ import pytest
 
 from ghapp.config_slack import SlackSettings
 from ghapp.core.actors import Actor
+from ghapp.core.chat_people import Link
 from ghapp.core.values import Door, Lock
 from ghapp.service import acting, commanding, locking
 from ghapp.store import events
 from ghapp.store.deploys import Deploy
 from tests.integration.comment_world import World, opened
 from tests.integration.kedge_world import NOON
+from tests.slack.socket_mode import APP_TOKEN
 from tests.slack.web_api import TOKEN, Message, Room, Slack, slack
 
 CONFIG = """
@@ -73,14 +75,16 @@ class Team:
 
 
 @asynccontextmanager
-async def team(folder: Path, database_url: str, **named: str) -> AsyncIterator[Team]:
+async def team(folder: Path, database_url: str, users: tuple[Link, ...] = (), **named: str) -> AsyncIterator[Team]:
     clock = [NOON]
     async with slack(lambda: clock[0]) as stand_in:
         for name in ("general", "random"):
             stand_in.add_room(name)
         room = stand_in.add_room("deploys")
         named = {name: value.replace("HOOK", stand_in.hook_url) for name, value in named.items()}
-        settings = SlackSettings(api_url=stand_in.api_url, **(named or {"bot_token": TOKEN, "app_token": "xapp-1"}))
+        settings = SlackSettings(
+            api_url=stand_in.api_url, users=users, **(named or {"bot_token": TOKEN, "app_token": APP_TOKEN})
+        )
         async with opened(folder, database_url, CONFIG, clock, slack=settings) as kedge:
             yield Team(kedge, stand_in, room)
     assert stand_in.violations == []
