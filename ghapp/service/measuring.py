@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ghapp.core.actors import Actor
 from ghapp.service.context import Context
-from ghapp.store import inbox, messages, outbox, places, reconciled, standing, totals
+from ghapp.store import inbox, messages, outbox, places, polled, reconciled, standing, totals
 from ghapp.store.base import Tx
 from ghapp.store.deploys import Deploy
 from ghapp.store.places import Runner
@@ -63,11 +63,14 @@ async def lags(tx: Tx, ctx: Context, now: int) -> tuple[float, float, float]:
 
 
 async def reconciler_lag(tx: Tx, ctx: Context, now: int) -> float | None:
-    """Seconds: what the provider sent since then may be missing. None where no provider keeps a record of it, or
-    none was read yet."""
+    """Seconds: what happened at a provider since then may be missing. None where no provider keeps a record of it that
+    was read, and no branches are looked at."""
     recording = [name for name, client in ctx.providers.items() if client.record is not None]
     positions = [await reconciled.position(tx, name) for name in recording]
-    return max((max(now - one.heard_until, 0) / 1000 for one in positions if one), default=None)
+    known_until = [one.heard_until for one in positions if one]
+    looked_at = await polled.oldest(tx)
+    known_until += [looked_at] if looked_at is not None else []
+    return max((max(now - at, 0) / 1000 for at in known_until), default=None)
 
 
 async def measure(ctx: Context, reader: Actor) -> Measured:

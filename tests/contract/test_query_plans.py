@@ -146,6 +146,13 @@ SPECIAL: dict[str, list[dict[str, Any]]] = {
     "messages.put": [{"body": "{}"}],
     "messages.said": [{"body": "{}"}],
     "messages.replace": [{"body": "{}"}],
+    "polled.begin": [{"repository_id": 3, "heads": {"main": SHA}}],
+    "polled.keep_only": [{"sources": ["git x"]}],
+    "polled.move": [
+        {"before": None, "after": SHA},
+        {"before": SHA, "after": None},
+        {"before": SHA, "after": SHA},
+    ],
     "outbox.put": [{}, {"deploy_id": None}],
     "history.page": [
         {"state": state, "user": user, "before": before}

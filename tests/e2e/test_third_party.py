@@ -88,3 +88,24 @@ async def test_a_deploy_of_what_git_knows_nothing_of(shop: Shop) -> None:
     assert (made["sha"], made["ref"]) == (sha, "main")
     assert (await shop.ended(1))["state"] == "succeeded", await shop.get("/deploys/1/log")
     assert str(await shop.get("/deploys/1/log")).endswith("\ndeployed.txt\nto production\n")
+
+
+async def test_a_new_build_goes_to_staging_by_itself(shop: Shop) -> None:
+    shop.builds.commit("main", "first.txt")
+
+    async def known() -> bool:
+        async with shop.session.get(f"{shop.url}/readyz") as response:
+            return (await response.json()).get("reconciler_lag_s") is not None
+
+    await until(known, "the branches were looked at")
+    sha = shop.builds.commit("main", "second.txt")
+
+    async def there() -> object:
+        listed = await shop.get("/deploys")
+        assert isinstance(listed, dict)
+        return listed["items"]
+
+    [made] = await until(there, "there is a deploy")
+    assert (made["sha"], made["environment"], made["door"]) == (sha, "staging", "automatic")
+    assert (await shop.ended(1))["state"] == "succeeded"
+    assert str(await shop.get("/deploys/1/log")).endswith("\nsecond.txt\nto staging\n")

@@ -1,0 +1,149 @@
+"""Pushes to hosts that tell nothing by themselves: their branches are looked at, and what has moved is a push.
+
+Nothing is lost while Kedge is away: where a branch was is remembered, in the transaction that acts on where it is.
+"""
+
+import asyncio
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import structlog
+
+from ghapp.core.config import AppConfig
+from ghapp.core.remote import RateLimited, RemoteError
+from ghapp.core.values import Repository
+from ghapp.service import hearing, permits
+from ghapp.service.context import Context
+from ghapp.service.problems import Problem
+from ghapp.store import places, polled
+from ghapp.store.base import Tx
+from ghapp.store.events import ORIGIN, Origin
+from ghapp.vcs.events import PushEvent
+from ghapp.vcs.provider import Branches
+
+log = structlog.get_logger(__name__)
+
+#: Between two looks, a quarter more or less, so that many repositories do not ask one host at the same moment.
+EVERY_S = 15.0
+LONGEST_S = 300.0
+#: The config may have changed.
+TICK_S = 1.0
+AT_ONCE = 4
+
+
+@dataclass(slots=True)
+class _Watch:
+    """A repository that is looked at: when next (ms), and how often that failed in a row."""
+
+    due_at: int = 0
+    failures: int = 0
+
+
+@dataclass(slots=True)
+class Poller:
+    """What one process remembers, by provider and repository as the config names them."""
+
+    watched: dict[str, _Watch] = field(default_factory=dict)
+    _configs: Mapping[str, AppConfig] = field(default_factory=dict)
+
+    async def poll_due(self, ctx: Context) -> int:
+        """Look at the repositories whose time has come; how many those were."""
+        apps = _named(ctx)
+        if ctx.apps.configs is not self._configs:
+            await ctx.stores.main.write(lambda tx: polled.keep_only(tx, list(apps)))
+            self._configs = ctx.apps.configs
+        self.watched = {key: self.watched.get(key) or _Watch() for key in apps}
+        due = [key for key, watch in self.watched.items() if watch.due_at <= ctx.now()]
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def one(key: str) -> None:
+            async with gate:
+                await self._poll(ctx, key, apps[key])
+
+        await asyncio.gather(*(one(key) for key in due))
+        return len(due)
+
+    async def _poll(self, ctx: Context, key: str, app: AppConfig) -> None:
+        watch = self.watched[key]
+        wait_s = EVERY_S
+        try:
+            await look(ctx, app)
+            watch.failures = 0
+        except Exception as error:
+            watch.failures += 1
+            wait_s = min(LONGEST_S, EVERY_S * 2 ** min(watch.failures, 10))
+            if isinstance(error, RateLimited):
+                wait_s = max(wait_s, error.retry_after_s)
+            if watch.failures == 1:  # how long it lasts is to be seen in the lag
+                unexpected = not isinstance(error, RemoteError | Problem)
+                log.warning("branches cannot be looked at", app=app.name, why=str(error), exc_info=unexpected)
+        watch.due_at = ctx.now() + int(wait_s * 1000 * random.uniform(0.75, 1.25))  # noqa: S311
+
+
+async def poll_forever(ctx: Context) -> None:
+    """Until cancelled."""
+    poller = Poller()
+    while True:
+        try:
+            await poller.poll_due(ctx)
+        except Exception:
+            log.exception("polling failed")
+        await asyncio.sleep(TICK_S)
+
+
+async def look(ctx: Context, app: AppConfig) -> None:
+    """Look at the branches of an app's repository once. Raises RemoteError, Problem."""
+    repository = await permits.repository_of(ctx, app)
+    branches = ctx.providers[app.via].branches(repository)
+    if branches is None:
+        return
+    began, heads = ctx.now(), await branches.heads()
+    ORIGIN.set(Origin(app.via))
+    repository_id, known = await ctx.stores.main.write(lambda tx: _known(tx, app, repository, heads, began))
+    for name in sorted(known.keys() | heads.keys()):
+        if known.get(name) != heads.get(name):
+            await _moved(ctx, app.via, branches, repository_id, name, known.get(name), heads.get(name))
+    await ctx.stores.main.write(lambda tx: polled.looked(tx, repository_id, began))
+
+
+async def _known(
+    tx: Tx, app: AppConfig, repository: Repository, heads: Mapping[str, str], now: int
+) -> tuple[int, Mapping[str, str]]:
+    """Where branches were; at the first look nothing has moved."""
+    repository_id = await places.keep_repository(tx, app.via, repository)
+    known = await polled.branches(tx, repository_id)
+    if known is None:
+        await polled.begin(tx, repository_id, _source(app), heads, now)
+        return repository_id, heads
+    return repository_id, known
+
+
+async def _moved(
+    ctx: Context,
+    provider: str,
+    branches: Branches,
+    repository_id: int,
+    name: str,
+    before: str | None,
+    after: str | None,
+) -> None:
+    event: PushEvent = await branches.moved(name, before, after)
+    plan = await hearing.prepare(ctx, provider, event)
+
+    async def work(tx: Tx) -> None:
+        if await polled.move(tx, repository_id, name, before, after):
+            await plan(tx)
+
+    await ctx.decide(work)
+
+
+def _named(ctx: Context) -> dict[str, AppConfig]:
+    """One app for each repository of which a branch is deployed by itself."""
+    automatic = [app for app in ctx.apps.configs.values() if any(one.auto for one in app.environments)]
+    polled_there = [app for app in automatic if app.via in ctx.providers and ctx.providers[app.via].webhooks is None]
+    return {_source(app): app for app in polled_there}
+
+
+def _source(app: AppConfig) -> str:
+    return f"{app.via} {app.repository or app.name}"

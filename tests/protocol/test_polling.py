@@ -1,0 +1,204 @@
+"""A host that tells nothing: what moves there is found by looking, and becomes automatic deploys as pushes do."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from ghapp.core.remote import RateLimited, RemoteError, Unavailable
+from ghapp.core.values import Repository
+from ghapp.service import measuring, polling
+from ghapp.service.polling import Poller
+from ghapp.store import polled
+from ghapp.store.base import StoreError
+from ghapp.vcs.events import PushEvent
+from tests.protocol.branch import Branches, Pushes, sha
+from tests.protocol.rig import REPOSITORY, Rig
+
+CONFIG = """
+hello:
+  repository: acme/hello
+  deploy: "./deploy.sh {env} {sha}"
+  environments:
+    staging: {checks: [], auto: {branch: main, after: push}}
+    production: {checks: []}
+"""
+
+
+@dataclass
+class Silent(Branches):
+    """Where its branches are has to be asked for."""
+
+    webhooks: Any = None
+    refuses: RemoteError | None = None
+    looks: int = 0
+    moves: list[tuple[str, str | None, str | None]] = field(default_factory=list)
+
+    def branches(self, repository: Repository) -> Any:
+        return _Looked(self)
+
+
+@dataclass
+class _Looked:
+    host: Silent
+
+    async def heads(self) -> Mapping[str, str]:
+        self.host.looks += 1
+        if self.host.refuses:
+            raise self.host.refuses
+        return dict(self.host.heads)
+
+    async def moved(self, branch: str, before: str | None, after: str | None) -> PushEvent:
+        self.host.moves.append((branch, before, after))
+        return PushEvent(
+            repository=REPOSITORY,
+            installation_id=None,
+            branch=branch,
+            before=before,
+            after=after,
+            forced=bool(before and after and before not in self.host.line_of(after)),
+            message="Change something",
+            pusher="bob",
+        )
+
+
+@dataclass
+class Watched:
+    """``it`` pushes without anybody being told; `look` lets time pass and looks."""
+
+    rig: Rig
+    it: Pushes
+    host: Silent
+    poller: Poller = field(default_factory=Poller)
+
+    async def look(self, after_s: float = 20) -> None:
+        self.rig.clock[0] += int(after_s * 1000)
+        await self.poller.poll_due(self.rig.ctx)
+        await self.it.judge()
+
+
+@pytest.fixture
+async def watched(rig: Rig) -> Watched:
+    host = Silent(parents={sha("0"): None}, heads={"main": sha("0")})
+    rig.provider = host
+    rig.ctx.providers = {"github": host}
+    await rig.config(CONFIG)
+    return Watched(rig, Pushes(rig, host), host)
+
+
+async def test_what_was_there_before_is_history_and_what_moves_is_deployed(watched: Watched) -> None:
+    await watched.look()
+    assert await watched.it.states() == []
+    watched.it.commit("a")
+    await watched.look()
+    assert await watched.it.states() == [("a", "queued")]
+    await watched.look()
+    assert (len(watched.host.moves), watched.host.looks) == (1, 3)
+
+
+async def test_what_moved_while_kedge_was_away_is_found(watched: Watched) -> None:
+    await watched.look()
+    watched.it.commit("a")
+    watched.it.commit("b")
+    watched.rig.restart()
+    watched.poller = Poller()
+    await watched.look()
+    assert await watched.it.states() == [("b", "queued")]
+
+
+async def test_a_branch_that_comes_later_is_a_push_too(watched: Watched) -> None:
+    watched.host.heads.clear()
+    await watched.look()
+    watched.host.heads["main"] = sha("0")
+    await watched.look()
+    assert await watched.it.states() == [("0", "queued")]
+    watched.it.delete()
+    await watched.look()
+    assert (await watched.it.existing("0")).state == "cancelled"
+
+
+async def test_moved_back_it_is_a_forced_push(watched: Watched) -> None:
+    await watched.look()
+    watched.it.commit("a")
+    await watched.look()
+    watched.it.commit("b", on="0")
+    await watched.look()
+    assert (await watched.it.existing("a")).state == "cancelled"
+    assert (await watched.it.existing("b")).state == "queued"
+
+
+async def test_dead_before_it_was_saved_it_is_found_again(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    await watched.look()
+    watched.it.commit("a")
+    moved = polled.move
+
+    async def fails(*given: Any) -> bool:
+        await moved(*given)
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(polled, "move", fails)
+    await watched.look()
+    assert await watched.it.states() == []
+    monkeypatch.setattr(polled, "move", moved)
+    await watched.look(60)
+    assert await watched.it.states() == [("a", "queued")]
+
+
+async def test_two_processes_look_and_one_acts(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    await watched.look()
+    watched.it.commit("a")
+    moved, raced = _Looked.moved, list[bool]()
+
+    async def slowly(host: _Looked, *given: Any) -> PushEvent:
+        event = await moved(host, *given)
+        if not raced:
+            raced.append(True)
+            await polling.look(watched.rig.ctx, watched.rig.ctx.apps.configs["hello"])  # the other one is quicker
+        return event
+
+    monkeypatch.setattr(_Looked, "moved", slowly)
+    await watched.look()
+    assert (await watched.it.states(), raced) == ([("a", "queued")], [True])
+
+
+async def test_who_cannot_be_asked_is_asked_more_and_more_seldom(watched: Watched) -> None:
+    await watched.look()
+    watched.it.commit("a")
+    watched.host.refuses = Unavailable("no route to host")
+    for _ in range(30):
+        await watched.look(10)
+    assert watched.host.looks < 8
+    lag = await watched.rig.ctx.stores.main.read(
+        lambda tx: measuring.reconciler_lag(tx, watched.rig.ctx, watched.rig.clock[0])
+    )
+    assert lag and lag >= 290
+    watched.host.refuses = None
+    await watched.look(400)
+    assert await watched.it.states() == [("a", "queued")]
+
+
+async def test_a_rate_limit_is_honoured(watched: Watched) -> None:
+    watched.host.refuses = RateLimited("slowly", retry_after_s=3600)
+    await watched.look()
+    await watched.look(600)
+    assert watched.host.looks == 1
+
+
+async def test_what_is_not_watched_any_more_is_forgotten(watched: Watched) -> None:
+    await watched.look()
+    await watched.rig.config(CONFIG.replace(", auto: {branch: main, after: push}", ""))
+    watched.it.commit("a")
+    await watched.look()
+    await watched.rig.config(CONFIG)
+    watched.it.commit("b")
+    await watched.look()
+    assert await watched.it.states() == [], "what happened meanwhile is history"
+    watched.it.commit("c")
+    await watched.look()
+    assert await watched.it.states() == [("c", "queued")]
+
+
+async def test_hosts_that_tell_are_not_looked_at(rig: Rig) -> None:
+    await rig.config(CONFIG)
+    assert await Poller().poll_due(rig.ctx) == 0
