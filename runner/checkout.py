@@ -57,13 +57,8 @@ class Checkout:
             GitFailed, OSError: something in it, or in the mirror, resists.
             Mismatch: it went well, but the result is not right.
         """
-        await self._git("read-tree", "--reset", "-u", sha)
-        tags = await mirror.packed_tags()
-        await together(
-            self._verify(sha),
-            in_thread(lambda stop: self._write_dot_git(sha, mirror, url, tags, stop)),
-        )
-        await self._verify_dot_git(sha)
+        await self._git("checkout", "--quiet", "--force", "--detach", sha)
+        await together(self._verify(sha), self._make_dot_git(sha, mirror, url))
 
     async def delete(self) -> None:
         """Removes the checkout and what is remembered about it; the next use makes it anew."""
@@ -136,6 +131,11 @@ class Checkout:
     def _index(self, sha: str) -> Index:
         file = self.trusted / "index"
         return read_index(file.read_bytes(), sha256=len(sha) == 64) if file.exists() else Index({})
+
+    async def _make_dot_git(self, sha: str, mirror: Mirror, url: str) -> None:
+        tags = await mirror.packed_tags()
+        await in_thread(lambda stop: self._write_dot_git(sha, mirror, url, tags, stop))
+        await self._verify_dot_git(sha)
 
     def _write_dot_git(self, sha: str, mirror: Mirror, url: str, tags: bytes, stop: threading.Event) -> None:
         """Writes the ``.git`` for commands: complete in itself, so that no file is shared with anybody."""

@@ -55,13 +55,18 @@ class Mirror:
         if not (self.path / "HEAD").is_file():
             return False
         try:
-            kind = await self._git("cat-file", "-t", sha)
+            if not await self._is_commit(sha):
+                return False
             await self._git("rev-list", "--objects", "--quiet", sha, "--not", "--all", "--")
         except GitFailed as error:
             if error.timed_out:
                 raise
             return False
-        return kind == b"commit\n"
+        return True
+
+    def names(self, sha: str) -> bool:
+        """Whether the commit was fetched by itself, and since :meth:`has` was asked perhaps by somebody else."""
+        return (self.path / _ref(sha)).exists()
 
     async def fetch(self, sha: str, remote: Remote) -> bool:
         """Fetches one commit with its history, and the tags. False if the remote does not have it.
@@ -71,14 +76,9 @@ class Mirror:
         Raises:
             GitFailed: anything else went wrong.
         """
-        await in_thread(lambda stop: self._set_up(sha))
-        found = await self._fetch_sha(sha, remote)
-        for refspecs in _wider(remote.ref):
-            if not found:
-                await self._fetch(remote, *refspecs)
-                found = await self.has(sha)
+        self._set_up(sha)
+        found = await self._fetch_sha(sha, remote) or await self._fetch_wider(sha, remote)
         if found:
-            await self._git("update-ref", f"refs/kedge/{sha}", sha)
             await self._tidy(sha)
         return found
 
@@ -101,13 +101,25 @@ class Mirror:
         await in_thread(work)
 
     async def _fetch_sha(self, sha: str, remote: Remote) -> bool:
+        """Whether it came, which ``git fetch`` has then looked at as :meth:`has` does."""
         try:
-            await self._fetch(remote, sha, _TAGS)
+            await self._fetch(remote, f"+{sha}:{_ref(sha)}", _TAGS)
         except GitFailed as error:
             if refuses_sha(error.stderr):
                 return False
             raise
-        return await self.has(sha)
+        return await self._is_commit(sha)
+
+    async def _fetch_wider(self, sha: str, remote: Remote) -> bool:
+        for refspecs in _wider(remote.ref):
+            await self._fetch(remote, *refspecs)
+            if await self.has(sha):
+                await self._git("update-ref", _ref(sha), sha)
+                return True
+        return False
+
+    async def _is_commit(self, sha: str) -> bool:
+        return await self._git("cat-file", "-t", sha) == b"commit\n"
 
     async def _fetch(self, remote: Remote, *refspecs: str) -> None:
         """One fetch. Tags are forced and pruned: where they point is read from the remote, not remembered."""
@@ -135,7 +147,7 @@ class Mirror:
             return
         listed = await self._git("for-each-ref", "--format=%(refname)", f"--merged={sha}", "refs/kedge/")
         for ref in listed.decode().split():
-            if ref != f"refs/kedge/{sha}":
+            if ref != _ref(sha):
                 await self._git("update-ref", "-d", ref)
         await self._git("pack-refs", "--all")
         await self._git("repack", "-d", "-q", "--geometric=2")
@@ -151,6 +163,11 @@ class Mirror:
 
     async def _git(self, *args: str) -> bytes:
         return await self.git.run(f"--git-dir={self.path}", *args)
+
+
+def _ref(sha: str) -> str:
+    """What keeps a commit that was deployed, whatever becomes of its branch."""
+    return f"refs/kedge/{sha}"
 
 
 def _wider(ref: str) -> tuple[tuple[str, ...], ...]:

@@ -157,7 +157,10 @@ class _Job:
             os.utime(lock)
 
     async def _try(self) -> None:
-        await together(self._clean(), self._have())
+        if await self._there():
+            await self._clean()
+        else:  # in this order: what cleans keeps a thread busy, and git shall be at work by then
+            await together(self._fetch(), self._clean())
         async with self._lock(shared=True):
             with self._local("checkout"):
                 await self.checkout.bring_to(self.source.sha, self.mirror, self.source.clone_url)
@@ -167,18 +170,16 @@ class _Job:
         with self._local("checkout"):
             await self.checkout.clean(self.source.sha, self.mirror.path / "objects")
 
-    async def _have(self) -> None:
+    async def _there(self) -> bool:
         async with self._lock(shared=True):
             os.utime(self._mirror_lock)  # the next step takes it anew: nobody shall delete the mirror in between
             with self._local("mirror"):
-                there = await self.mirror.has(self.source.sha)
-        if not there:
-            await self._fetch()
+                return await self.mirror.has(self.source.sha)
 
     async def _fetch(self) -> None:
         async with self._lock(shared=False):
             with self._network("mirror"):
-                if await self.mirror.has(self.source.sha):
+                if self.mirror.names(self.source.sha) and await self.mirror.has(self.source.sha):
                     return  # another environment has fetched it meanwhile
                 self.progress(f"Fetching {self.source.sha[:12]} from {self.source.clone_url}")
                 with self._remote() as remote:

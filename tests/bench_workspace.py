@@ -1,8 +1,10 @@
-"""How long ``prepare`` takes on a large repository. Not a test: run ``python -m tests.bench_workspace [files]``.
+"""From claim to command on a large repository. Not a test: run ``python -m tests.bench_workspace [files] [rounds]``.
 
-It compares, for a commit that changes 20 files: the kept checkout, a fresh one in another environment (the
-mirror is there already), and by hand ``git fetch && git checkout -f && git clean -ffdx`` in a clone. The by-hand
-way checks nothing, and leaves hooks, configuration, flags, pipes and modes as they are.
+It compares, for a commit that changes 20 files: the whole way from the moment at which the app has a deploy to the
+first thing that its command does, with a real runner process and its gate, against stand-ins for app and GitHub; the
+workspace alone; and by hand ``git fetch && git checkout -f && git clean -ffdx`` in a clone. All fetch by file://, which
+is the quickest transport, and so the least for a runner to hide behind. The by-hand way checks nothing, and leaves
+hooks, configuration, flags, pipes and modes as they are.
 """
 
 import asyncio
@@ -17,10 +19,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from runner.workspace import Source, Workspaces
+from tests.integration.runner_world import World, until, world
 from tests.integration.workspace.repositories import Repo, git
 
-ROUNDS = 5
-Cost = tuple[float, float]
+WANTED_MS = 60
+BY_HAND = "git fetch -q && git checkout -q -f {sha} && git clean -q -ffdx"
+Cost = tuple[float, float]  # seconds by the wall clock, seconds of processor
+Way = Callable[[str], Awaitable[Cost]]
 
 
 def large_repository(folder: Path, files: int) -> Repo:
@@ -38,43 +43,94 @@ def change(repo: Repo, files: int, seed: int) -> str:
     return repo.commit({_name(chance.randrange(files)): f"{seed} {number}\n" for number in range(20)})
 
 
-async def measure(files: int, folder: Path) -> None:
-    """Prints one line for each way."""
-    repo = large_repository(folder / "repo", files)
-    workspaces = Workspaces(folder / "work", environ={"PATH": os.environ["PATH"], "HOME": str(folder)})
+class Bench:
+    """The ways to bring one repository's commits to where a command finds them."""
 
-    async def prepare(sha: str, environment: str) -> None:
-        source = Source("bench/1", repo.url, sha, "main")
-        await workspaces.prepare(
-            source, app="bench", environment=environment, token=lambda: None, progress=lambda line: None
+    def __init__(self, made: World, repo: Repo) -> None:
+        self.world, self.repo = made, repo
+        self.folder = made.folder
+        self.workspaces = Workspaces(self.folder / "alone", environ={"PATH": os.environ["PATH"]})
+        self.runner_pid = 0
+
+    async def start(self) -> None:
+        self.world.repo = self.repo.path
+        git(self.folder, "clone", "-q", self.repo.url, "by-hand")
+        environ = self.world.environ | {"KEDGE_URL": self.world.app.url, "KEDGE_WORKDIR": str(self.world.workdir)}
+        with (self.folder / "runner.log").open("wb") as log:
+            runner = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "runner", env=environ | {"KEDGE_RUNNER_NAME": "box"}, stderr=log
+            )
+        self.world.processes.append(runner)
+        self.runner_pid = runner.pid
+
+    async def whole(self, sha: str) -> Cost:
+        """The command's first act is to say what time it is; what a deploy owes afterwards does not count."""
+        at = self.folder / "at"
+        began, began_cpu = time.time(), self._runner_cpu_s()
+        deploy = self.world.ask(f"date +%s.%N > {at}", sha=sha, environment="kept")
+        await until(lambda: deploy.terminal and not self.world.journal, "the end", within_s=120)
+        assert deploy.state == "succeeded", (deploy.state, deploy.log, (self.folder / "runner.log").read_text())
+        return float(at.read_text()) - began, self._runner_cpu_s() - began_cpu
+
+    async def alone(self, sha: str) -> Cost:
+        source = Source("bench/1", self.repo.url, sha, "main")
+        begin, begin_cpu = time.perf_counter(), _cpu_s()
+        await self.workspaces.prepare(
+            source, app="bench", environment="kept", token=lambda: None, progress=lambda line: None
         )
+        return time.perf_counter() - begin, _cpu_s() - begin_cpu
 
-    await prepare(repo.git("rev-parse", "HEAD"), "kept")
-    git(folder, "clone", "-q", repo.url, "by-hand")
-    kept: list[Cost] = []
-    fresh: list[Cost] = []
-    by_hand: list[Cost] = []
-    for number in range(ROUNDS):
-        sha = change(repo, files, number)
-        kept.append(await _timed(lambda sha=sha: prepare(sha, "kept")))  # type: ignore[misc]
-        fresh.append(await _timed(lambda sha=sha, number=number: prepare(sha, f"fresh{number}")))  # type: ignore[misc]
-        by_hand.append(await _timed(lambda sha=sha: _by_hand(folder / "by-hand", sha)))  # type: ignore[misc]
-    base = [statistics.median(each) for each in zip(*kept, strict=True)]
-    for name, costs in (("kept checkout", kept), ("fresh checkout", fresh), ("by hand", by_hand)):
-        wall, cpu = (statistics.median(each) for each in zip(*costs, strict=True))
-        print(f"{name:15} {wall:6.2f} s ({wall / base[0]:4.1f} ×)   processor {cpu:6.2f} s ({cpu / base[1]:4.1f} ×)")
+    async def by_hand(self, sha: str) -> Cost:
+        begin, begin_cpu = time.perf_counter(), _cpu_s()
+        shell = await asyncio.create_subprocess_exec(
+            "sh", "-c", BY_HAND.format(sha=sha), cwd=self.folder / "by-hand", env=_plain()
+        )
+        assert await shell.wait() == 0
+        return time.perf_counter() - begin, _cpu_s() - begin_cpu
 
-
-async def _by_hand(clone: Path, sha: str) -> None:
-    for command in (("fetch", "-q", "origin", sha), ("checkout", "-q", "-f", sha), ("clean", "-q", "-ffdx")):
-        await asyncio.to_thread(git, clone, *command)
+    def _runner_cpu_s(self) -> float:
+        """Of the runner and of what it has waited for; supervisor and command are not its children."""
+        fields = Path(f"/proc/{self.runner_pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
-async def _timed(work: Callable[[], Awaitable[None]]) -> Cost:
-    os.sync()
-    begin, begin_cpu = time.perf_counter(), _cpu_s()
-    await work()
-    return time.perf_counter() - begin, _cpu_s() - begin_cpu
+async def measure(folder: Path, files: int, rounds: int) -> None:
+    """Prints one line for each way. They take turns, in another order each round."""
+    async with world(folder) as made:
+        repo = large_repository(folder / "large", files)
+        bench = Bench(made, repo)
+        await bench.start()
+        ways: dict[str, Way] = {
+            "claim to command": bench.whole,
+            "workspace alone": bench.alone,
+            "by hand": bench.by_hand,
+        }
+        costs: dict[str, list[Cost]] = {name: [] for name in ways}
+        for number in range(rounds + 1):
+            sha = change(repo, files, number)
+            for name in [*ways][number % 3 :] + [*ways][: number % 3]:
+                os.sync()
+                cost = await ways[name](sha)
+                if number:  # the first makes mirror and checkout
+                    costs[name].append(cost)
+        report(costs)
+
+
+def report(costs: dict[str, list[Cost]]) -> None:
+    base = statistics.median(wall for wall, _ in costs["by hand"])
+    for name, found in costs.items():
+        walls, cpus = zip(*found, strict=True)
+        wall = statistics.median(walls)
+        print(
+            f"{name:17} {wall * 1000:6.0f} ms at the median of {len(walls)} ({(wall - base) * 1000:+5.0f}; "
+            f"{min(walls) * 1000:.0f} to {max(walls) * 1000:.0f})   processor {statistics.median(cpus) * 1000:6.0f} ms"
+        )
+    over = statistics.median(wall for wall, _ in costs["claim to command"]) - base
+    print(f"claim to command takes {over * 1000:.0f} ms more than by hand ({WANTED_MS} wanted)")
+
+
+def _plain() -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null"}
 
 
 def _cpu_s() -> float:
@@ -93,5 +149,6 @@ def _content(chance: random.Random, text: str) -> str:
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory(prefix="kedge-bench-") as name:
-        asyncio.run(measure(int(sys.argv[1]) if len(sys.argv) > 1 else 20_000, Path(name)))
+    given = [int(each) for each in sys.argv[1:]]
+    with tempfile.TemporaryDirectory(prefix="kedge-bench-", dir=os.environ.get("TMPDIR")) as name:
+        asyncio.run(measure(Path(name), *given, *(20_000, 10)[len(given) :]))

@@ -81,13 +81,14 @@ async def test_a_mirror_stays_while_its_next_deploy_is_prepared(shop: Desk, monk
     await shop.prepare(sha)
     unused(shop.folder)
     chosen = next(one for one in survey(shop.folder) if one.path == shop.mirror)
-    have, deleted = _Job._have, []
+    there, deleted = _Job._there, []
 
-    async def then_tidied(self: _Job) -> None:
-        await have(self)
+    async def then_tidied(self: _Job) -> bool:
+        found = await there(self)
         deleted.append(await housekeeping._delete(chosen))
+        return found
 
-    monkeypatch.setattr(_Job, "_have", then_tidied)
+    monkeypatch.setattr(_Job, "_there", then_tidied)
     await shop.prepare(sha)
     assert deleted == [False]
 

@@ -154,7 +154,7 @@ async def test_somebody_who_writes_into_the_checkout_meanwhile_is_noticed(shop: 
     stand_in = tmp_path / "bin/git"
     stand_in.parent.mkdir()
     writes = f'{real} "$@"; echo 2 > "${{2#--work-tree=}}/a"'
-    stand_in.write_text(f'#!/bin/sh\ncase "$*" in *read-tree*) {writes};; *) exec {real} "$@";; esac\n')
+    stand_in.write_text(f'#!/bin/sh\ncase "$*" in *checkout*) {writes};; *) exec {real} "$@";; esac\n')
     stand_in.chmod(0o755)
     shop.workspaces = Workspaces(shop.folder, environ={"PATH": f"{stand_in.parent}:{os.environ['PATH']}"})
 
