@@ -18,10 +18,12 @@ from ghapp.api.auth import authenticate
 from ghapp.api.common import BODY_LIMIT, CONTEXT, SETTINGS, errors, wire_version
 from ghapp.api.observing import observe
 from ghapp.api.streaming import stop_following
+from ghapp.channels.sentry import SentryClient
 from ghapp.channels.slack import SlackClient
 from ghapp.channels.slack_replies import SlackReplies
 from ghapp.channels.slack_socket import SlackSocket
 from ghapp.channels.slack_webhook import SlackWebhook
+from ghapp.channels.webhooks import WebhookClient
 from ghapp.config import Settings, read_apps, unmet
 from ghapp.config_github import kept_settings
 from ghapp.credentials import PURPOSE, Credentials, opened, sealed, write
@@ -34,6 +36,7 @@ from ghapp.service import (
     polling,
     reconciling,
     reload,
+    sentry_telling,
     setting_up,
     slack_answers,
     slack_hearing,
@@ -41,13 +44,16 @@ from ghapp.service import (
     slack_telling,
     sweeping,
     tokens,
+    webhook_telling,
 )
 from ghapp.service.channel import Channel
 from ghapp.service.context import Context, system_clock
+from ghapp.service.sentry_telling import SentryTelling
 from ghapp.service.slack_answers import SlackAnswers
 from ghapp.service.slack_hook import SlackHook
 from ghapp.service.slack_people import SlackPeople
 from ghapp.service.slack_telling import SlackTelling
+from ghapp.service.webhook_telling import WebhookTelling
 from ghapp.store import credentials as stored
 from ghapp.store.base import StoreError
 from ghapp.store.stores import open_stores
@@ -56,7 +62,7 @@ from ghapp.vcs.base import SignIn
 from ghapp.vcs.github_app import GitHubApp
 from ghapp.vcs.github_sign_in import GitHubSignIn
 from ghapp.vcs.provider import Opening, Provider
-from ghapp.vcs.session import open_session, proxy_named_for
+from ghapp.vcs.session import open_session, proxy_for, proxy_named_for
 from ghapp.web import routes as web_routes
 from ghapp.web.setup import SETUP, Setup, until_set_up
 from ghapp.web.shell import refusals, secure
@@ -108,6 +114,21 @@ def sign_ins(settings: Settings, session: aiohttp.ClientSession) -> dict[str, Si
 
 def channels(settings: Settings, session: aiohttp.ClientSession) -> dict[str, Channel]:
     """Where Kedge speaks beside the providers, by name."""
+    return {**_slack(settings, session), **_notices(settings, session)}
+
+
+def _notices(settings: Settings, session: aiohttp.ClientSession) -> dict[str, Channel]:
+    made: dict[str, Channel] = {}
+    if secrets := settings.notices.webhook_secrets:
+        made[webhook_telling.NAME] = WebhookTelling(WebhookClient(session, proxy_for), secrets)
+    if token := settings.notices.sentry_token:
+        url = settings.notices.sentry_url
+        client = SentryClient(session, token=token, url=url, proxy=proxy_for(url))
+        made[sentry_telling.NAME] = SentryTelling(client)
+    return made
+
+
+def _slack(settings: Settings, session: aiohttp.ClientSession) -> dict[str, Channel]:
     slack = settings.slack
     if slack and slack.bot_token:
         proxy = proxy_named_for(slack.api_url)

@@ -158,6 +158,8 @@ class _App:
     ) -> EnvironmentConfig:
         nothing_said = isinstance(node, Scalar) and node.kind == "nothing"
         items = {} if nothing_said else items_of(node, self.findings)
+        if self.home:
+            self._own_notices(items.get("notify"), shared.get("notify"))
         if self.home and "checks_command" in {**shared, **items}:
             message = "is run by Kedge itself, so that only its operator's config may say it; leave it out"
             self.findings.wrong({**shared, **items}["checks_command"], message)
@@ -171,6 +173,18 @@ class _App:
             message = "has secrets but no `refs`, so any branch may be deployed with them; name those that may"
             self.findings.doubtful(node, message)
         return _built(name, values)
+
+    def _own_notices(self, *nodes: Node | None) -> None:
+        """A repository neither spends the operator's token for Sentry, nor reaches into the operator's network."""
+        for node in nodes:
+            notify = node.items if isinstance(node, Table) else {}
+            if "sentry" in notify:
+                self.findings.wrong(notify["sentry"], "is told with the operator's token; only their config may say it")
+            hooks = notify.get("webhooks")
+            for hook in hooks.items if isinstance(hooks, Listing) else ():
+                url = hook.items.get("url") if isinstance(hook, Table) else None
+                if isinstance(url, Scalar) and not url.text.startswith("https://"):
+                    self.findings.wrong(url, "must be https:// in a repository's own config")
 
 
 def _values(items: dict[str, Node], readers: dict[str, Reader], findings: Findings) -> dict[str, Any]:

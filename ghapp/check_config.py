@@ -15,6 +15,7 @@ from ghapp import providers
 from ghapp.apps import Parsed, parse
 from ghapp.cli.errors import EXIT_USAGE
 from ghapp.config import apps_source
+from ghapp.config_notices import untold
 from ghapp.config_slack import unheard
 from ghapp.core.config import Problem
 from ghapp.core.explaining import explain, repository
@@ -36,6 +37,8 @@ def check_config(named: Path | None, variables: Mapping[str, str], as_json: bool
     place, parsed = str(path) if path else "KEDGE_APPS", parse(text)
     if not any(variables.get(name, "").strip() for name in ("SLACK_BOT_TOKEN", "SLACK_WEBHOOK_URL")):
         parsed = replace(parsed, warnings=(*parsed.warnings, *unheard(parsed.apps)))
+    missing = untold(parsed.apps, lambda name: bool(variables.get(name, "").strip()))
+    parsed = replace(parsed, warnings=(*parsed.warnings, *missing))
     if problems := parsed.problems or providers.problems(parsed.apps):
         for problem in problems:
             print(_located(place, problem), file=sys.stderr)

@@ -13,6 +13,7 @@ from typing import Literal
 from ghapp import providers
 from ghapp.apps import parse
 from ghapp.config_github import GitHubHost, GitHubSettings, Wanted, github_app
+from ghapp.config_notices import NoticeSettings, notices, untold
 from ghapp.config_slack import SlackSettings, slack, unheard
 from ghapp.core.config import AppConfig
 from ghapp.core.settings import (
@@ -70,6 +71,9 @@ SETTINGS = (
     Setting("SLACK_BOT_TOKEN", "none", "Bot token of the Slack app (xoxb-…): deploys are told and followed in Slack."),
     Setting("SLACK_APP_TOKEN", "none", "App-level token of the Slack app (xapp-…): buttons and /kedge in Slack."),
     Setting("SLACK_WEBHOOK_URL", "none", "Incoming webhook of Slack, where there is no Slack app: it is only told."),
+    Setting("KEDGE_WEBHOOK_SECRETS", "none", "Signs outgoing webhooks: whsec_…, comma-separated while rotating."),
+    Setting("SENTRY_AUTH_TOKEN", "none", "Token for Sentry, with the scope project:releases."),
+    Setting("SENTRY_URL", "https://sentry.io", "Base URL of Sentry."),
     Setting("KEDGE_SLACK_USERS", "none", "Who is who in Slack: login=MEMBERID or login=e-mail, comma-separated."),
     Setting("SLACK_API_URL", "https://slack.com/api", "Base URL of Slack's Web API."),
     *NETWORK_SETTINGS,
@@ -109,6 +113,7 @@ class Settings:
     warnings: tuple[str, ...] = ()
     setup: GitHubHost | None = None
     slack: SlackSettings | None = None
+    notices: NoticeSettings = field(default_factory=NoticeSettings)
     lasting: bool = True
 
     @property
@@ -152,6 +157,7 @@ def load(environ: Mapping[str, str], *, setup: bool = False) -> Settings:
         github=(app := github_app(env, data / FILE if not ephemeral else None, wanted)).settings,
         setup=app.to_make_at,
         slack=_slack(env, apps),
+        notices=notices(env),
         lasting=not ephemeral,
         network=env.network(lambda path: Path(path).is_file()),
         secret_keys=_secret_keys(env, data, ephemeral=ephemeral),
@@ -238,6 +244,7 @@ def _apps(env: Environment, path: Path | None, text: str | None) -> tuple[AppCon
 
 
 def _slack(env: Environment, apps: tuple[AppConfig, ...]) -> SlackSettings | None:
+    env.warnings += [f"KEDGE_APPS: {problem}" for problem in untold(apps, lambda name: env.text(name) is not None)]
     found = slack(env)
     if found is None:
         env.warnings += [f"KEDGE_APPS: {problem}" for problem in unheard(apps)]

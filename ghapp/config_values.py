@@ -7,8 +7,9 @@ from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
 
+from ghapp.core.announcements import KINDS, useless
 from ghapp.core.commands import COMMIT_VARIABLES, near_misses, used
-from ghapp.core.config import LABEL, VARIABLE, Allow, Auto
+from ghapp.core.config import LABEL, VARIABLE, Allow, Auto, SentryTarget, Webhook
 from ghapp.marked_yaml import Findings, Listing, Node, Scalar, Table, segment
 
 MAX_DURATION_S = 7 * 86_400
@@ -226,6 +227,28 @@ def _allow(node: Node, findings: Findings, values: dict[str, Any]) -> Allow | No
     return Allow(**values)
 
 
+def _event(node: Node, findings: Findings) -> str | None:
+    pattern = text(node, findings)
+    if pattern and useless(pattern):
+        findings.wrong(node, f"“{segment(pattern)}” is no kind of event; there are {', '.join(KINDS)}, and lock.*")
+        return None
+    return pattern
+
+
+def _webhook(node: Node, findings: Findings, values: dict[str, Any]) -> Webhook | None:
+    if "url" not in values:
+        findings.wrong(node, "names no `url`")
+        return None
+    return Webhook(**values)
+
+
+def _sentry(node: Node, findings: Findings, values: dict[str, Any]) -> SentryTarget | None:
+    if "organization" not in values or not values.get("projects"):
+        findings.wrong(node, "needs `organization` and `projects`, the slugs that Sentry shows in its addresses")
+        return None
+    return SentryTarget(**values)
+
+
 def _timeout(node: Node, findings: Findings) -> int:
     """As if there were none where it is wrong, so that nothing else is found wrong because of it."""
     return duration(node, findings) or MAX_DURATION_S
@@ -244,6 +267,8 @@ _TASKS = table_of(_TASK, "made of lower-case letters, digits and _:.- (the first
 _HEROKU_APP = re.compile(r"[a-z][a-z0-9-]{1,28}[a-z0-9]")
 _HEROKU_FORM = "the name of a Heroku app: 3 to 30 lower-case letters, digits and -"
 _VARIABLE_FORM = "made of letters, digits and _, not beginning with a digit or with KEDGE_"
+
+_SLUG = matching(re.compile(r"[a-z0-9][a-z0-9_-]{0,99}"), "a slug: lower-case letters, digits, - and _")
 
 #: Keys that may stand in an app and in each of its environments.
 READERS: dict[str, Reader] = {
@@ -271,5 +296,13 @@ READERS: dict[str, Reader] = {
     "secrets": list_of(matching(VARIABLE, _VARIABLE_FORM)),
     "runner": names,
     "token": _boolean,
-    "notify": record({"slack": _one_or_several, "pull_request": _boolean}, lambda _node, _findings, values: values),
+    "notify": record(
+        {
+            "slack": _one_or_several,
+            "pull_request": _boolean,
+            "webhooks": list_of(record({"url": _web_address, "events": list_of(_event)}, _webhook)),
+            "sentry": record({"organization": _SLUG, "projects": list_of(_SLUG), "environment": _line}, _sentry),
+        },
+        lambda _node, _findings, values: values,
+    ),
 }

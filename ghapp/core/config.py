@@ -25,11 +25,31 @@ class Auto:
 
 
 @dataclass(frozen=True, slots=True)
+class Webhook:
+    """An address that is told of events: of these kinds, or patterns of them (``lock.*``); of all where there are
+    none."""
+
+    url: str
+    events: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SentryTarget:
+    """The projects in Sentry whose releases are the app's deploys. ``environment`` is what Sentry calls it."""
+
+    organization: str
+    projects: tuple[str, ...]
+    environment: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Notify:
-    """Where people hear of deploys: one Slack channel or several, the pull request."""
+    """Where people hear of deploys: one Slack channel or several, the pull request; and what other services do."""
 
     slack: str | tuple[str, ...] | None = None
     pull_request: bool = False
+    webhooks: tuple[Webhook, ...] = ()
+    sentry: SentryTarget | None = None
 
     @property
     def rooms(self) -> tuple[str, ...]:

@@ -66,6 +66,21 @@ async def put(
     )
 
 
+async def add(tx: Tx, *, channel: str, target: str, key: str, deploy_id: int | None, body: str, now: int) -> None:
+    """Owe a message once: one that is known by its ``key`` is not owed again."""
+    await tx.run(
+        """INSERT INTO messages (channel, target, "key", deploy_id, body, state, created_at, next_at)
+           VALUES (:channel, :target, :key, :deploy_id, :body, 'waiting', :now, :now)
+           ON CONFLICT (channel, target, "key") DO NOTHING""",
+        channel=channel,
+        target=target,
+        key=key,
+        deploy_id=deploy_id,
+        body=body,
+        now=now,
+    )
+
+
 async def replace(tx: Tx, *, channel: str, target: str, key: str, body: str, now: int, next_at: int) -> None:
     """Owe a message about no deploy with this body, in the place of what was owed by its ``key`` and not said yet."""
     await tx.run(

@@ -145,6 +145,7 @@ SPECIAL: dict[str, list[dict[str, Any]]] = {
     "releases.set_rolled_back": [{"before": 70}],
     "messages.put": [{"body": "{}"}],
     "messages.said": [{"body": "{}"}],
+    "messages.add": [{"body": "{}"}],
     "messages.replace": [{"body": "{}"}],
     "polled.begin": [{"repository_id": 3, "heads": {"main": SHA}}],
     "polled.keep_only": [{"sources": ["git x"]}],

@@ -1,0 +1,64 @@
+"""What Sentry is told of a deploy: a release with its commits, and that it was deployed. Pure.
+
+https://docs.sentry.io/api/releases/create-a-new-release-for-an-organization/
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from ghapp.core.config import SentryTarget
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """``committed_at``: ms."""
+
+    sha: str
+    message: str
+    author: str
+    committed_at: int
+
+
+#: So many commits are told; of more the newest.
+COMMITS = 100
+
+
+def release(
+    target: SentryTarget, sha: str, repository: str, commits: Sequence[Commit], released_at: int
+) -> dict[str, Any]:
+    """A release is called by its sha, as Sentry's own clients call it."""
+    return {
+        "version": sha,
+        "projects": list(target.projects),
+        "dateReleased": _rfc3339(released_at),
+        "commits": [
+            {
+                "id": one.sha,
+                "repository": repository,
+                "message": one.message,
+                "author_name": one.author[:128],
+                "timestamp": _rfc3339(one.committed_at),
+            }
+            for one in reversed(commits[-COMMITS:])
+        ],
+    }
+
+
+def deploy(
+    target: SentryTarget, environment: str, name: str, page: str, started_at: int | None, ended_at: int
+) -> dict[str, Any]:
+    """``name`` tells it from all other deploys of the release."""
+    return {
+        "environment": target.environment or environment,
+        "name": name[:64],
+        "url": page,
+        "dateStarted": _rfc3339(started_at if started_at is not None else ended_at),
+        "dateFinished": _rfc3339(ended_at),
+        "projects": list(target.projects),
+    }
+
+
+def _rfc3339(at: int) -> str:
+    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
