@@ -21,8 +21,8 @@ _APP_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*/[A-Za-z0-9._-]+")
 _OWNER_NAME = (_REPOSITORY, "must be owner/name, such as getsentry/sentry")
 #: Provider names that mean something without a module path, each with the form of its repositories' names and what is
-#: said of another one. The first is meant where none is named.
-PROVIDERS: dict[str, tuple[re.Pattern[str], str]] = {"github": _OWNER_NAME}
+#: said of another one, where that can be told here. The first is meant where none is named.
+PROVIDERS: dict[str, tuple[re.Pattern[str], str] | None] = {"github": _OWNER_NAME, "git": None}
 _PROVIDER_CLASS = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 _APP_KEYS = ("via", "repository", "environments")
 _ENVIRONMENT_READERS: dict[str, Reader] = {**READERS, "aliases": names}

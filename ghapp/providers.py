@@ -25,6 +25,8 @@ def problems(apps: Iterable[AppConfig]) -> list[Problem]:
         except ValueError as error:
             found.append(Problem(f"{app.name}.via", app.line, str(error)))
             continue
+        if wrong := kind.wrong_with(app.repository):
+            found.append(Problem(f"{app.name}.repository", app.line, wrong))
         for environment in app.environments:
             where = f"{app.name}.environments.{environment.name}"
             found += [Problem(where, app.line, message) for message in _unable(kind, environment)]

@@ -12,44 +12,31 @@ nothing.
 import base64
 import os
 import urllib.parse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-USERNAME = "x-access-token"  # https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/authenticating-as-a-github-app-installation
+from ghapp.vcs.git_process import Askpass
 
-_SCRIPT = f"""#!/bin/sh
+_SCRIPT = """#!/bin/sh
 # Run by git with its prompt as the only argument; made by the runner, see runner/askpass.py.
 case "$1" in
-"Username for '$KEDGE_ASKPASS_SITE': ") echo {USERNAME} ;;
+"Username for '$KEDGE_ASKPASS_SITE': ") echo "$KEDGE_ASKPASS_USERNAME" ;;
 "Password for '$KEDGE_ASKPASS_USER_AT_SITE': ") cat "/proc/self/fd/$KEDGE_ASKPASS_FD" ;;
 *) exit 1 ;;
 esac
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Askpass:
-    """What a git process is given: variables, inherited descriptors, and the texts to mask in its output."""
-
-    env: Mapping[str, str]
-    fds: tuple[int, ...] = ()
-    secrets: tuple[str, ...] = ()
-
-    def __repr__(self) -> str:
-        return f"Askpass(fds={self.fds})"
-
-
 @contextmanager
-def offered(folder: Path, url: str, token: str | None) -> Iterator[Askpass]:
-    """Offers ``token`` to git processes for the site of ``url``, as long as the block lasts.
+def offered(folder: Path, url: str, token: str, username: str) -> Iterator[Askpass]:
+    """Offers ``token`` of ``username`` to git processes for the site of ``url``, as long as the block lasts.
 
-    Without a token, or where the URL is not http(s), git's question is answered with a refusal.
+    Where the URL is not http(s), git's question is answered with a refusal.
     """
     program = {"GIT_ASKPASS": str(_install(folder))}
     parts = urllib.parse.urlsplit(url)
-    if token is None or parts.scheme not in ("http", "https"):
+    if parts.scheme not in ("http", "https"):
         yield Askpass(program)
         return
     fd = os.memfd_create("token")
@@ -58,10 +45,11 @@ def offered(folder: Path, url: str, token: str | None) -> Iterator[Askpass]:
         site = f"{parts.scheme}://{parts.netloc}"
         variables = {
             "KEDGE_ASKPASS_SITE": site,
-            "KEDGE_ASKPASS_USER_AT_SITE": f"{parts.scheme}://{USERNAME}@{parts.netloc}",
+            "KEDGE_ASKPASS_USERNAME": username,
+            "KEDGE_ASKPASS_USER_AT_SITE": f"{parts.scheme}://{username}@{parts.netloc}",
             "KEDGE_ASKPASS_FD": str(fd),
         }
-        yield Askpass(program | variables, (fd,), _forms(token))
+        yield Askpass(program | variables, (fd,), _forms(username, token))
     finally:
         os.close(fd)
 
@@ -77,7 +65,7 @@ def _install(folder: Path) -> Path:
     return path
 
 
-def _forms(token: str) -> tuple[str, ...]:
+def _forms(username: str, token: str) -> tuple[str, ...]:
     """The forms in which a token could appear in output: plain, in a URL, in a Basic header."""
-    basic = base64.b64encode(f"{USERNAME}:{token}".encode()).decode()
+    basic = base64.b64encode(f"{username}:{token}".encode()).decode()
     return (token, urllib.parse.quote(token, safe=""), basic)

@@ -13,8 +13,8 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+from ghapp.vcs.git_process import Git
 from runner.concurrency import in_thread, together
-from runner.git import Git
 from runner.git_index import Index, read_index
 from runner.mirror import Mirror, write_gitdir
 from runner.tree import Stat, layout, new_trash, remove, stat_of, sweep

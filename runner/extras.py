@@ -6,8 +6,8 @@ They run in the checkout, with the ``.git`` that was just written, after everyth
 import os
 from pathlib import Path
 
+from ghapp.vcs.git_process import Git, GitFailed
 from runner.checkout import Mismatch
-from runner.git import Git, GitFailed
 from runner.mirror import Remote
 
 # What `git lfs install` would write: https://github.com/git-lfs/git-lfs/blob/main/docs/man/git-lfs-install.adoc

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.askpass import Askpass
+from ghapp.vcs.git_errors import refuses_sha
+from ghapp.vcs.git_process import Askpass, Git, GitFailed
 from runner.concurrency import in_thread
-from runner.git import Git, GitFailed
-from runner.git_errors import refuses_sha
 from runner.tree import new_trash, remove
 
 _TAGS = "+refs/tags/*:refs/tags/*"

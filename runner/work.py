@@ -121,7 +121,13 @@ async def _workspace(held: Held) -> Path:
         return await exported.export(tree, job.sha, workspaces.folder, **place, progress=held.note)
     host = urlsplit(job.repository.api_url).hostname or job.repository.provider
     return await workspaces.prepare(
-        Source(key=f"{host}/{job.repository.id}", clone_url=job.repository.clone_url, sha=job.sha, ref=job.ref),
+        Source(
+            key=f"{host}/{job.repository.id}",
+            clone_url=job.repository.clone_url,
+            sha=job.sha,
+            ref=job.ref,
+            username=lease.token.username if lease.token else "",
+        ),
         app=job.app,
         environment=job.environment,
         token=lambda: lease.token.value if lease.token else None,

@@ -15,19 +15,19 @@ import re
 import shutil
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from ghapp.vcs.git_address import BadAddress, host_of, protocols_of
+from ghapp.vcs.git_errors import explain, is_disk_full, last_lines
+from ghapp.vcs.git_process import LIMIT_S, Askpass, Git, GitFailed, clean_environment, own_credentials
 from runner import extras
 from runner.askpass import offered
 from runner.checkout import Checkout, Mismatch
 from runner.concurrency import locked, together
-from runner.git import LIMIT_S, Git, GitFailed, clean_environment
-from runner.git_errors import explain, is_disk_full, last_lines
 from runner.git_index import BadIndex
 from runner.mirror import Mirror, Remote
-from runner.remote import BadAddress, host_of, protocols_of
 
 _SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _DISK_FULL = "The runner's disk is full. Free some space under its work folder, then deploy again."
@@ -41,12 +41,14 @@ class Source:
     ``key`` is the stable id of the repository, such as ``github.com/123``: by the provider's id, so that a
     renamed one keeps its mirror. ``clone_url`` is https, ssh, file, or http on loopback, and never contains
     credentials. ``sha`` has 40 or 64 hexadecimal digits. ``ref`` is a hint for servers that refuse bare shas.
+    ``username`` is who git says to be with the token.
     """
 
     key: str
     clone_url: str
     sha: str
     ref: str
+    username: str = "git"
 
 
 class WorkspaceError(Exception):
@@ -69,13 +71,14 @@ class _Doubt(Exception):
 class Workspaces:
     """The mirrors and checkouts under one folder.
 
-    ``environ`` is the runner's own environment, of which git sees little (:func:`runner.git.clean_environment`);
-    ``limit_s`` is the time one git process may take, in seconds.
+    ``environ`` is the runner's own environment, of which git sees little
+    (:func:`ghapp.vcs.git_process.clean_environment`); ``limit_s`` is the time one git process may take, in seconds.
     """
 
     def __init__(self, folder: Path, *, environ: Mapping[str, str], limit_s: float = LIMIT_S) -> None:
         self.folder = folder.absolute()
         self._git = Git(clean_environment(environ), limit_s)
+        self._own = own_credentials(environ)
 
     async def prepare(
         self,
@@ -88,8 +91,9 @@ class Workspaces:
     ) -> Path:
         """Brings the checkout of ``app`` in ``environment`` to the commit, clean and verified.
 
-        ``token`` is asked right before the network is used, and only then; ``progress`` is called with lines
-        for the deploy's log. Cancelled, it leaves no process and no lock behind.
+        ``token`` is asked right before the network is used, and only then; where there is none, git uses what the
+        runner's user has (:func:`ghapp.vcs.git_process.own_credentials`). ``progress`` is called with lines for the
+        deploy's log. Cancelled, it leaves no process and no lock behind.
 
         Raises:
             WorkspaceError: it did not work.
@@ -119,7 +123,7 @@ class Workspaces:
             raise WorkspaceError(f"{source.sha!r} is no full commit id. Ask for the deploy with all its digits.")
         mirror = Mirror(self.folder / "mirrors" / f"{folder_name(source.key)}.git", self._git)
         checkout = Checkout(self.folder / "checkouts" / place, self.folder / "state" / place, self._git)
-        return _Job(source, host, self.folder, self._git, mirror, checkout, token, progress)
+        return _Job(source, host, self.folder, self._git, mirror, checkout, token, self._own, progress)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +135,7 @@ class _Job:
     mirror: Mirror
     checkout: Checkout
     token: Callable[[], str | None]
+    own: Askpass
     progress: Callable[[str], None]
 
     async def run(self) -> None:
@@ -229,8 +234,8 @@ class _Job:
 
     @contextmanager
     def _remote(self) -> Iterator[Remote]:
-        url = self.source.clone_url
-        with offered(self.folder, url, self.token() or None) as askpass:
+        url, token = self.source.clone_url, self.token()
+        with offered(self.folder, url, token, self.source.username) if token else nullcontext(self.own) as askpass:
             yield Remote(url, self.source.ref, askpass, protocols_of(url), self.progress)
 
     @contextmanager
@@ -256,10 +261,10 @@ class _Job:
                 yield
             except GitFailed as error:
                 _raise_if_hopeless(error)
-                sentence = explain(error.stderr, host=self.host, url=self.source.clone_url)
-                if sentence is None:
+                known = explain(error.stderr, host=self.host, url=self.source.clone_url, who="the runner")
+                if known is None:
                     raise
-                raise WorkspaceError(f"{sentence}\n{_told(error)}") from error
+                raise WorkspaceError(f"{known.message}\n{_told(error)}") from error
 
 
 def _raise_if_hopeless(error: GitFailed) -> None:

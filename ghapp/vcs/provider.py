@@ -168,6 +168,12 @@ class Provider(ABC):
         """How the app and runners open it."""
         self.api_url = opening.api_url or self.api_url
 
+    @classmethod
+    def wrong_with(cls, repository: str | None) -> str | None:
+        """What is wrong with ``repository`` as a config names it, or with naming none; a sentence, or None. Asked
+        without opening anything."""
+        return None
+
     @property
     def calls_left(self) -> int | None:
         """The least that is left to any credentials until that fills again; None where nothing is known."""

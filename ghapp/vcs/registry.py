@@ -3,12 +3,14 @@
 from difflib import get_close_matches
 from importlib import import_module
 
+from ghapp.vcs.git import PlainGit
 from ghapp.vcs.github_runner import GitHub
 from ghapp.vcs.provider import Provider
 
 #: As runners open them. The app opens GitHub with its App's key instead (`app.py`).
 PROVIDERS: dict[str, type[Provider]] = {
     "github": GitHub,
+    "git": PlainGit,
 }
 
 

@@ -2,19 +2,19 @@
 
 import pytest
 
-from runner.git_errors import explain, is_disk_full, last_lines, refuses_sha
+from ghapp.vcs.git_errors import explain, is_disk_full, last_lines, refuses_sha
 
 SAID = [
     ("fatal: could not read Username for 'https://github.com': terminal prompts disabled", "asks for credentials"),
     (
         "remote: Invalid username or password.\nfatal: Authentication failed for 'https://github.com/o/r/'",
-        "refused the token",
+        "refused the credentials",
     ),
     (
         "remote: Write access to repository not granted.\nfatal: unable to access 'https://h/': returned error: 403",
-        "refused the token",
+        "refused the credentials",
     ),
-    ("fatal: unable to access 'https://x/': The requested URL returned error: 401", "refused the token"),
+    ("fatal: unable to access 'https://x/': The requested URL returned error: 401", "refused the credentials"),
     ("remote: Repository not found.\nfatal: repository 'https://github.com/o/r/' not found", "no repository"),
     ("ERROR: Repository not found.\nfatal: Could not read from remote repository.", "no repository"),
     ("fatal: '/srv/x' does not appear to be a git repository", "no repository"),
@@ -38,13 +38,15 @@ SAID = [
     ("fatal: write error: No space left on device", "disk of the runner is full"),
     ("error: file write error: Disk quota exceeded", "disk of the runner is full"),
     ("fatal: transport 'ext' not allowed", "not allowed here"),
+    ("fatal: detected dubious ownership in repository at '/srv/x.git'", "another user"),
 ]
 
 
 @pytest.mark.parametrize(("said", "words"), SAID)
 def test_known_failures_have_a_sentence_with_the_next_step(said: str, words: str) -> None:
-    sentence = explain(said, host="h.example", url="https://h.example/o/r.git")
-    assert sentence is not None
+    known = explain(said, host="h.example", url="https://h.example/o/r.git", who="the runner")
+    assert known is not None
+    sentence = known.message
     assert words in sentence
     assert "{" not in sentence
     assert sentence.count(". ") >= 1, "it says what to do next"
@@ -52,7 +54,7 @@ def test_known_failures_have_a_sentence_with_the_next_step(said: str, words: str
 
 @pytest.mark.parametrize("said", ["", "fatal: bad object HEAD", "error: index-pack died", "warning: something"])
 def test_others_have_none(said: str) -> None:
-    assert explain(said, host="h", url="u") is None
+    assert explain(said, host="h", url="u", who="the app") is None
 
 
 def test_what_only_another_way_can_answer() -> None:

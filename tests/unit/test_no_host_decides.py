@@ -21,7 +21,9 @@ OWN = (
 )
 #: Names that are public, and what is said to people. None of it decides anything.
 SAID = {
-    "ghapp/apps.py": ['PROVIDERS: dict[str, tuple[re.Pattern[str], str]] = {"github": _OWNER_NAME}'],
+    "ghapp/apps.py": [
+        'PROVIDERS: dict[str, tuple[re.Pattern[str], str] | None] = {"github": _OWNER_NAME, "git": None}'
+    ],
     "ghapp/check_config.py": ['PLACES = ("apps.yml", ".github/kedge.yml")'],
     "ghapp/core/own_config.py": ['PATH = ".github/kedge.yml"'],
     "ghapp/core/timeline.py": ['Door.DEPLOYMENT: "as a GitHub deployment",'],

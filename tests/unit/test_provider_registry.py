@@ -34,8 +34,8 @@ def test_a_third_party_by_module_and_class() -> None:
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("githup", "no provider 'githup'. Use github, or name one as package.module:Class"),
-        ("svn", "no provider 'svn'. Use github"),
+        ("githup", "no provider 'githup'. Use github or git, or name one as package.module:Class"),
+        ("svn", "no provider 'svn'. Use git or github"),
         ("no.such:Class", "cannot be loaded: No module named 'no'"),
         ("ghapp.vcs.github:Nothing", "cannot be loaded"),
         (":", "cannot be loaded"),

@@ -2,6 +2,7 @@
 
 import importlib.util
 import io
+import os
 import re
 import sys
 import tarfile
@@ -14,9 +15,11 @@ import aiohttp
 
 from ghapp.core.values import Repository
 from ghapp.sandbox.server import Sandbox
+from ghapp.vcs.git import PlainGit
 from ghapp.vcs.github_app import GitHubApp
 from ghapp.vcs.github_runner import GitHub
 from ghapp.vcs.provider import Opening, Provider
+from tests.integration.workspace.repositories import Repo
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "providers.md"
 
@@ -76,6 +79,27 @@ async def github_of_a_runner(folder: Path) -> AsyncIterator[Scene]:
         yield GitHubScene(GitHub(opening), scene._box)
 
 
+class GitScene(Scene):
+    def __init__(self, provider: Provider, repo: Repo) -> None:
+        super().__init__(provider, str(repo.path))
+        self._repo = repo
+        self.first = repo.commit({"first": "first"}, "first")
+
+    def commit(self, branch: str, text: str, base: str | None = None) -> str:
+        self._repo.git("checkout", "-q", *(("-b", branch, base) if base else (branch,)))
+        sha = self._repo.commit({text: text}, text)
+        self._repo.git("checkout", "-q", "main")
+        return sha
+
+
+@asynccontextmanager
+async def plain_git(folder: Path) -> AsyncIterator[Scene]:
+    async with aiohttp.ClientSession() as session:
+        environ = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+        provider = PlainGit(Opening(session=session, folder=folder / "mirrors", environ=environ))
+        yield GitScene(provider, Repo.create(folder / "team" / "shop"))
+
+
 class TarballScene(Scene):
     """What `docs/providers.md` shows, taken from there."""
 
@@ -132,5 +156,6 @@ SCENES: dict[str, tuple[Callable[[Path], AbstractAsyncContextManager[Scene]], fr
         frozenset({"checks", "deployments", "people", "conversation", "files", "webhooks", "record", "repo_token"}),
     ),
     "github, a runner": (github_of_a_runner, frozenset({"checks", "deployments", "people"})),
+    "git": (plain_git, frozenset({"branches"})),
     "tarballs": (tarballs, frozenset({"branches", "tree"})),
 }

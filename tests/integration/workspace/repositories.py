@@ -63,12 +63,13 @@ class Repo:
 
 @dataclass(slots=True)
 class GitServer:
-    """``git http-backend`` behind a token. ``answer`` is sent instead of everything, ``hold`` stops downloads."""
+    """``git http-backend`` behind a token. ``answer`` is the status that is sent instead of everything, ``hold`` stops
+    downloads."""
 
     root: Path
     port: int = 0
     old_protocol: bool = False
-    answer: web.Response | None = None
+    answer: int | None = None
     echo_password: bool = False
     redirect_to: str | None = None
     hold: bool = False
@@ -91,7 +92,7 @@ class GitServer:
         if self.redirect_to:
             raise web.HTTPFound(self.redirect_to + request.path_qs)
         if self.answer:
-            return self.answer
+            return web.Response(status=self.answer)
         if password and self.echo_password:
             return web.Response(status=403, text=f"the password {password} does not please me\n")
         if password != TOKEN:

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from aiohttp import web
 
-import runner.git
+import ghapp.vcs.git_process
 from runner.workspace import WorkspaceError, Workspaces
 from tests.integration.workspace.repositories import TOKEN, GitServer, git, processes_about, serving
 from tests.integration.workspace.tools import NOT_FOR_GIT, Desk, files_with
@@ -75,7 +74,7 @@ async def test_a_refused_token_is_said_but_not_shown(remote_shop: Desk, token: s
     with pytest.raises(WorkspaceError) as caught:
         await remote_shop.prepare(sha)
 
-    assert "installed for this repository" in caught.value.message or "refused the token" in caught.value.message
+    assert "installed for this repository" in caught.value.message or "refused the credentials" in caught.value.message
     assert not token or token not in caught.value.message
 
 
@@ -94,7 +93,7 @@ async def test_a_token_in_an_answer_is_masked(remote_shop: Desk, server: GitServ
 @pytest.mark.parametrize(
     ("status", "words"),
     [
-        (403, "refused the token"),
+        (403, "refused the credentials"),
         (404, "no repository at"),
         (500, "could not be reached"),
         (429, "could not be reached"),
@@ -103,7 +102,7 @@ async def test_a_token_in_an_answer_is_masked(remote_shop: Desk, server: GitServ
 )
 async def test_answers_of_the_server_in_words(remote_shop: Desk, server: GitServer, status: int, words: str) -> None:
     sha = remote_shop.repo.commit({"a": "1"})
-    server.answer = web.Response(status=status)
+    server.answer = status
 
     with pytest.raises(WorkspaceError, match=words):
         await remote_shop.prepare(sha)
@@ -245,7 +244,7 @@ async def test_a_killed_git_is_an_error_or_repaired(remote_shop: Desk, server: G
 async def test_a_long_fetch_says_how_far_it_is(
     remote_shop: Desk, server: GitServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner.git, "REPORT_S", 0.05)
+    monkeypatch.setattr(ghapp.vcs.git_process, "REPORT_S", 0.05)
     sha = remote_shop.repo.commit({"a": "1"})
     server.hold = True
     preparing = asyncio.create_task(remote_shop.prepare(sha))

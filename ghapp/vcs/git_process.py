@@ -1,4 +1,5 @@
-"""Runs git: nothing inherited from the machine or the user, a time limit, and output without secrets."""
+"""Runs git, for the app and for a runner: nothing inherited from the machine or the user but what lets it in, a time
+limit, and output without secrets."""
 
 import asyncio
 import os
@@ -9,8 +10,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-
-from runner.askpass import Askpass
 
 LIMIT_S = 600.0
 REPORT_S = 10.0
@@ -25,6 +24,9 @@ _TAKEN_OVER = (
     "NO_PROXY",
     "no_proxy",
 )
+
+# How git is let in where Kedge brings no token: https://git-scm.com/docs/git#_git
+_OWN = ("GIT_ASKPASS", "GIT_SSH_COMMAND", "SSH_AUTH_SOCK")
 
 # Given to every git on its command level, which is stronger than any file: whatever an earlier deploy wrote
 # into a config does not reach the commands the runner trusts. https://git-scm.com/docs/git-config
@@ -54,13 +56,38 @@ _CONFIG = {
 }
 
 
-class GitFailed(Exception):
-    """git ended with an error, or ran into its time limit. ``stderr`` is masked and cut to its end."""
+@dataclass(frozen=True, slots=True)
+class Askpass:
+    """What a git process is given to be let in: variables, inherited descriptors, and the texts to mask in its
+    output."""
 
-    def __init__(self, command: str, stderr: str, *, timed_out: bool = False) -> None:
+    env: Mapping[str, str]
+    fds: tuple[int, ...] = ()
+    secrets: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Askpass(fds={self.fds})"
+
+
+#: Whatever git asks is answered with a refusal.
+NOBODY = Askpass(MappingProxyType({"GIT_ASKPASS": "/bin/false"}))
+
+
+def own_credentials(environ: Mapping[str, str]) -> Askpass:
+    """Those of this process's user, in git's own terms: a program that answers its questions, ssh's agent, how ssh is
+    called. ssh's default keys need no word."""
+    return Askpass({**NOBODY.env, **{name: environ[name] for name in _OWN if name in environ}})
+
+
+class GitFailed(Exception):
+    """git ended with an error, or ran into its time limit, then without ``code``. ``stderr`` is masked and cut to its
+    end."""
+
+    def __init__(self, command: str, stderr: str, *, code: int | None = None, timed_out: bool = False) -> None:
         super().__init__(f"git {command} failed")
         self.command = command
         self.stderr = stderr
+        self.code = code
         self.timed_out = timed_out
 
 
@@ -78,7 +105,7 @@ class Git:
         self,
         *args: str,
         cwd: Path | None = None,
-        askpass: Askpass = Askpass(MappingProxyType({"GIT_ASKPASS": "/bin/false"})),  # noqa: B008, a constant
+        askpass: Askpass = NOBODY,
         protocols: str = "",
         report: Callable[[str], None] | None = None,
     ) -> bytes:
@@ -126,7 +153,7 @@ class _Running:
         stdout, code = work.result()
         self.ended = True
         if code != 0:
-            raise GitFailed(self.command, self._said())
+            raise GitFailed(self.command, self._said(), code=code)
         return stdout
 
     async def _watch(
@@ -171,7 +198,7 @@ class _Running:
 
 
 def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment of every git process, from the runner's own ``environ``.
+    """The environment of every git process, from that of this one.
 
     Only the search path, the home (ssh looks there), the language, proxies and the file of certificate
     authorities are taken over.

@@ -1,10 +1,12 @@
-"""What git's complaints mean, in words for the deploy page. Pure.
+"""What git's complaints mean, in words for people. Pure.
 
-git has no error codes: the only sign is its English message (the runner sets ``LC_ALL=C``), so this is a
-table of expressions. The first match counts.
+git has no error codes: the only sign is its English message (it is run with ``LC_ALL=C``), so this is a table of
+expressions. The first match counts.
 """
 
 import re
+
+from ghapp.core.remote import NotFound, Refused, RemoteError, Unauthorized, Unavailable
 
 _DISK_FULL = r"No space left on device|Disk quota exceeded"
 
@@ -12,63 +14,80 @@ _DISK_FULL = r"No space left on device|Disk quota exceeded"
 # https://git-scm.com/docs/git-config#Documentation/git-config.txt-uploadpackallowReachableSHA1InWant
 _REFUSED_SHA = r"unadvertised object|not our ref|couldn't find remote ref|no such remote ref"
 
-_TABLE: tuple[tuple[str, str], ...] = (
+_TABLE: tuple[tuple[str, type[RemoteError], str], ...] = (
     (
         _DISK_FULL,
-        "The disk of the runner is full. Free some space there, then deploy again.",
+        Unavailable,
+        "The disk of {who} is full. Free some space there, then try again.",
+    ),
+    (
+        r"dubious ownership|unsafe repository",
+        Refused,
+        "{url} belongs to another user of this machine. Give it to the user of {who}, or use an ssh address.",
     ),
     (
         r"Host key verification failed",
-        "The ssh host key of {host} is not known to the runner. Add it to ~/.ssh/known_hosts of the runner's user.",
+        Unavailable,
+        "The ssh host key of {host} is not known to {who}. Add it to ~/.ssh/known_hosts of its user.",
     ),
     (
         r"Permission denied \([\w,-]*publickey",
-        "{host} refused the ssh key of the runner's user. Check that the key may read {url}.",
+        Unauthorized,
+        "{host} refused the ssh key of the user of {who}. Check that the key may read {url}.",
     ),
     (
         r"could not read (Username|Password)|unable to read askpass response|terminal prompts disabled",
+        Unauthorized,
         "{host} asks for credentials for {url}, and there are none for it."
-        " Check that Kedge is installed for this repository, and that a submodule is on the same host.",
+        " Check that Kedge is installed for this repository, or that GIT_ASKPASS of {who} names a program that"
+        " answers, and that a submodule is on the same host.",
     ),
     (
         r"Authentication failed|returned error: 40[13]|HTTP 40[13]|Invalid username or|Permission to .* denied"
         r"|access to repository not granted|Bad credentials",
-        "{host} refused the token for {url}. Check that the installation includes this repository, that it may"
-        " read contents, and that the account is not suspended or behind single sign-on.",
+        Unauthorized,
+        "{host} refused the credentials for {url}. Of a token, check that the installation includes this repository,"
+        " that it may read contents, and that the account is not suspended or behind single sign-on; else what"
+        " GIT_ASKPASS of {who} answers.",
     ),
     (
         r"[Rr]epository not found|returned error: 404|HTTP 404|repository '.*' not found"
         r"|does not appear to be a git repository|project you were looking for could not be found",
-        "There is no repository at {url}, or the token may not see it."
-        " Check the name, and that the installation includes this repository.",
+        NotFound,
+        "There is no repository at {url}, or the credentials of {who} do not let it see it."
+        " Check the name, and that an installation includes this repository.",
     ),
     (
         r"Could not resolve (host|hostname|proxy)|Name or service not known|name resolution",
-        "The name {host} could not be resolved. Check the runner's DNS and HTTPS_PROXY, then deploy again.",
+        Unavailable,
+        "The name {host} could not be resolved. Check DNS and HTTPS_PROXY of {who}, then try again.",
     ),
     (
         r"SSL certificate|certificate verif|self.signed certificate|server certificate",
-        "The certificate of {host} is not trusted."
-        " Point SSL_CERT_FILE of the runner at a file with the right authority.",
+        Unavailable,
+        "The certificate of {host} is not trusted. Point SSL_CERT_FILE of {who} at a file with the right authority.",
     ),
     (
         r"transport '.*' not allowed",
+        Refused,
         "A repository or submodule has an address of a kind that is not allowed here. Use https or ssh.",
     ),
     (
         r"Failed to connect|Couldn't connect|Connection (refused|reset|timed out|closed)|timed out"
         r"|hung up unexpectedly|early EOF|RPC failed|Network is unreachable|Empty reply from server"
         r"|returned error: (429|5\d\d)|Could not read from remote repository|unable to access",
-        "{host} could not be reached, or broke off. Check the network between it and the runner, then deploy again.",
+        Unavailable,
+        "{host} could not be reached, or broke off. Check the network between it and {who}, then try again.",
     ),
 )
 
 
-def explain(stderr: str, *, host: str, url: str) -> str | None:
-    """The sentence for a known failure, or ``None`` when the text matches none."""
-    for pattern, sentence in _TABLE:
+def explain(stderr: str, *, host: str, url: str, who: str) -> RemoteError | None:
+    """The error that a known failure is, with its sentence, or None when the text matches none. ``who`` ran git:
+    ``the runner``, ``the app``."""
+    for pattern, kind, sentence in _TABLE:
         if re.search(pattern, stderr):
-            return sentence.format(host=host, url=url)
+            return kind(sentence.format(host=host, url=url, who=who))
     return None
 
 
