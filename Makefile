@@ -1,4 +1,4 @@
-# make run     try Kedge on this machine (ONCE=1: end after the first deploy)
+# make run     try Kedge on this machine (ONCE=1: end after the first deploy; VIA=git: without a GitHub)
 # make test    all tests, in parallel
 # make hubot   the Hubot that some tests need; they are skipped without it
 # make check   format, lint, types, imports
@@ -27,7 +27,7 @@ help:
 install: .venv/.runtime
 
 run: .venv/.runtime
-	@$(BIN)/python -m ghapp demo $(if $(ONCE),--once)
+	@$(BIN)/python -m ghapp demo $(if $(ONCE),--once) $(if $(VIA),--via $(VIA))
 
 test: .venv/.dev
 	@$(BIN)/pytest -n auto $(ARGS)

@@ -46,9 +46,10 @@ def _parser() -> Parser:
     api_commands.add_json(check)
     demo = commands.add_parser(
         "demo",
-        help="try everything on this machine: a sandbox GitHub, the app, a runner, one real deploy",
-        description="Starts a sandbox GitHub, the app on SQLite and a runner on loopback, and deploys once.",
+        help="try everything on this machine: a repository, the app, a runner, one real deploy",
+        description="Starts a repository, the app on SQLite and a runner on loopback, and deploys once.",
     )
+    demo.add_argument("--via", choices=("github", "git"), default="github", help="git: without a GitHub")
     demo.add_argument("--once", action="store_true", help="end after the first deploy; exit 0 only if it succeeded")
     demo.add_argument("--folder", type=Path, help="where everything is written (default: a new temporary folder)")
     api_commands.add_parsers(commands)
@@ -127,7 +128,7 @@ def _migrate() -> int:
 def _demo(arguments: argparse.Namespace) -> int:
     from ghapp.sandbox.demo import demo  # noqa: PLC0415
 
-    return demo(folder=arguments.folder, once=arguments.once)
+    return demo(folder=arguments.folder, once=arguments.once, via=arguments.via)
 
 
 def _check_config(arguments: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import PostgresServer
-from tests.e2e.rig import World, world_in
+from tests.e2e.rig import HOSTS, World, world_in
 
 
 @pytest.fixture
@@ -42,3 +42,30 @@ async def small(quiet: World) -> World:
     """As `world`, but on one database only: for what does not depend on it."""
     await quiet.start()
     return quiet
+
+
+# What is the same at every provider
+
+
+@pytest.fixture(params=HOSTS)
+async def any_world(request: pytest.FixtureRequest, tmp_path: Path, database_url: str) -> AsyncIterator[World]:
+    """As `world`, at every provider."""
+    async with world_in(tmp_path, database_url, via=request.param) as made:
+        await made.start()
+        yield made
+        made.said_nothing_odd()
+
+
+@pytest.fixture(params=HOSTS)
+async def any_quiet(request: pytest.FixtureRequest, tmp_path: Path, one_database: str) -> AsyncIterator[World]:
+    """As `quiet`, at every provider."""
+    async with world_in(tmp_path, one_database, via=request.param) as made:
+        yield made
+        made.said_nothing_odd()
+
+
+@pytest.fixture
+async def any_small(any_quiet: World) -> World:
+    """As `small`, at every provider."""
+    await any_quiet.start()
+    return any_quiet

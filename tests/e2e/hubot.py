@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from ghapp.sandbox.children import INHERITED
+from tests.e2e.hosts import REPOSITORY
 from tests.e2e.people import AS_ADMIN, WITHIN_S
-from tests.e2e.rig import REPOSITORY, World
+from tests.e2e.rig import World
 
 ROOT = Path(__file__).parents[2]
 INSTALLED = ROOT / "tests/hubot/node_modules/hubot/bin/Hubot.mjs"

@@ -3,8 +3,8 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,15 @@ import aiohttp
 from ghapp.sandbox.children import Child, free_port
 from ghapp.sandbox.server import Sandbox
 from tests.e2e import processes
+from tests.e2e.hosts import FIRST, REPOSITORY, Host, OnGit, OnGitHub
 from tests.e2e.people import ADMIN, WITHIN_S, People, until
 
-REPOSITORY = "acme/hello"
 RUNNER = "runner-token-for-the-tests-00000"
 STATUSES = r"/repos/acme/hello/deployments/\d+/statuses"
 
 CONFIG = """
 hello:
-  repository: acme/hello
+  {source}
   deploy: "sh ./deploy.sh {{env}} {{sha}}"
   grace: 1s
   env: {{HERE: {folder}}}
@@ -47,7 +47,7 @@ class World(People):
     """Drives GitHub, app and runner, and asks what people would see."""
 
     folder: Path
-    github: Sandbox
+    host: Host
     settings: dict[str, str]
     runner_settings: dict[str, str]
     app: Child | None = None
@@ -113,15 +113,37 @@ class World(People):
             before, odd, after = log.read_text(errors="replace").partition("Traceback")
             assert self.may_fail or not odd, f"{log.name}:\n{before[-1000:]}{odd}{after[:3000]}"
 
-    # GitHub
+    # Wherever the repository is
 
     def config(self, text: str) -> None:
-        """Write another application config; ``{folder}`` in it is this world's."""
-        (self.folder / "apps.yml").write_text(text.format(folder=self.folder))
+        """Write another application config; ``{folder}`` in it is this world's, ``{source}`` names the repository."""
+        (self.folder / "apps.yml").write_text(text.format(folder=self.folder, source=self.host.source))
 
     def script(self, text: str, branch: str = "main") -> str:
         """Make this the deploy script of a new commit; its sha."""
-        return self.github.commit(REPOSITORY, branch, {"deploy.sh": text})
+        return self.host.commit(branch, {"deploy.sh": text})
+
+    async def ask(self, environment: str = "staging") -> int:
+        """Ask for a deploy of main as people do there."""
+        return await self.host.ask(self, environment)
+
+    async def ends_shown(self, asked: int, *final: str) -> list[str]:
+        """Wait until one of these is shown of it; all that was shown, in order."""
+
+        async def there() -> list[str] | None:
+            states = await self.host.states(self, asked)
+            return states if states[-1:] and states[-1] in final else None
+
+        states = await until(there, lambda: f"it shows {final}\n{self.says()}")
+        assert isinstance(states, list)
+        return states
+
+    # GitHub
+
+    @property
+    def github(self) -> Sandbox:
+        assert isinstance(self.host, OnGitHub), "this world has no GitHub"
+        return self.host.github
 
     def deploy(self, environment: str = "staging", **asked: Any) -> int:
         return self.github.create_deployment(REPOSITORY, environment=environment, **asked).id
@@ -171,21 +193,10 @@ class World(People):
 
 
 @asynccontextmanager
-async def world_in(folder: Path, database_url: str, **settings: str) -> AsyncIterator[World]:
-    """Sandbox GitHub with a repository and an installed App; app and runner are started by the test.
-
-    Its API is below ``/api/v3`` alone, as at an Enterprise server; github.com's shape is used by
-    ``tests/integration/test_sandbox*``.
-    """
+async def world_in(folder: Path, database_url: str, *, via: str = "github", **settings: str) -> AsyncIterator[World]:
+    """A repository at this provider; app and runner are started by the test."""
     url = f"http://127.0.0.1:{free_port()}"
-    async with Sandbox(folder / "github", enterprise=True) as github, aiohttp.ClientSession() as session:
-        github.add_repository(REPOSITORY, private=True)
-        # Before the App is installed: nothing is told of it, however soon the app begins to listen.
-        github.commit(REPOSITORY, "main", {"deploy.sh": 'echo "deploying $2 to $1"\n'})
-        github.set_permission(REPOSITORY, "ana", "write")
-        callback = f"{url}/auth/github/callback"
-        keys = github.add_app(owner="acme", webhook_url=f"{url}/webhooks/github", callback_urls=[callback])
-        github.install(keys.id, [REPOSITORY])
+    async with HOSTS[via](folder, url) as (host, of_the_host), aiohttp.ClientSession() as session:
         app_settings = {
             "PORT": url.rpartition(":")[2],
             "KEDGE_URL": url,
@@ -194,18 +205,13 @@ async def world_in(folder: Path, database_url: str, **settings: str) -> AsyncIte
             "KEDGE_APPS": str(folder / "apps.yml"),
             "KEDGE_ADMIN_TOKEN": ADMIN,
             "KEDGE_RUNNER_TOKEN": RUNNER,
-            "GITHUB_APP_ID": str(keys.id),
-            "GITHUB_PRIVATE_KEY": keys.private_key,
-            "GITHUB_WEBHOOK_SECRET": keys.webhook_secret,
-            "GITHUB_API_URL": github.api_url,
-            "GITHUB_CLIENT_ID": keys.client_id,
-            "GITHUB_CLIENT_SECRET": keys.client_secret,
+            **of_the_host,
             **settings,
         }
         runner_settings = {"KEDGE_URL": url, "KEDGE_RUNNER_TOKEN": RUNNER}
         world = World(
             folder=folder,
-            github=github,
+            host=host,
             session=session,
             database_url=database_url,
             url=url,
@@ -217,3 +223,44 @@ async def world_in(folder: Path, database_url: str, **settings: str) -> AsyncIte
             yield world
         finally:
             await world.clean_up()
+
+
+@asynccontextmanager
+async def _on_github(folder: Path, url: str) -> AsyncIterator[tuple[Host, dict[str, str]]]:
+    """Sandbox GitHub with a repository and an installed App.
+
+    Its API is below ``/api/v3`` alone, as at an Enterprise server; github.com's shape is used by
+    ``tests/integration/test_sandbox*``.
+    """
+    async with Sandbox(folder / "github", enterprise=True) as github:
+        github.add_repository(REPOSITORY, private=True)
+        # Before the App is installed: nothing is told of it, however soon the app begins to listen.
+        github.commit(REPOSITORY, "main", FIRST)
+        github.set_permission(REPOSITORY, "ana", "write")
+        callback = f"{url}/auth/github/callback"
+        keys = github.add_app(owner="acme", webhook_url=f"{url}/webhooks/github", callback_urls=[callback])
+        github.install(keys.id, [REPOSITORY])
+        yield (
+            OnGitHub(github),
+            {
+                "GITHUB_APP_ID": str(keys.id),
+                "GITHUB_PRIVATE_KEY": keys.private_key,
+                "GITHUB_WEBHOOK_SECRET": keys.webhook_secret,
+                "GITHUB_API_URL": github.api_url,
+                "GITHUB_CLIENT_ID": keys.client_id,
+                "GITHUB_CLIENT_SECRET": keys.client_secret,
+            },
+        )
+
+
+@asynccontextmanager
+async def _on_git(folder: Path, url: str) -> AsyncIterator[tuple[Host, dict[str, str]]]:
+    host = OnGit(folder / "repositories")
+    host.commit("main", FIRST)
+    yield host, {}
+
+
+HOSTS: dict[str, Callable[[Path, str], AbstractAsyncContextManager[tuple[Host, dict[str, str]]]]] = {
+    "github": _on_github,
+    "git": _on_git,
+}

@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from tests.e2e.hosts import REPOSITORY
 from tests.e2e.people import ADMIN
-from tests.e2e.rig import REPOSITORY, World
+from tests.e2e.rig import World
 
 
 async def ask(world: World, **given: Any) -> tuple[int, Any]:

@@ -2,8 +2,9 @@
 
 import random
 
+from tests.e2e.hosts import REPOSITORY
 from tests.e2e.people import until
-from tests.e2e.rig import HELD, REPOSITORY, World
+from tests.e2e.rig import HELD, World
 
 AUTO = """
 hello:

@@ -2,8 +2,9 @@
 
 import pytest
 
+from tests.e2e.hosts import REPOSITORY
 from tests.e2e.people import Stopwatch, until
-from tests.e2e.rig import HELD, REPOSITORY, World
+from tests.e2e.rig import HELD, World
 
 # Seconds in which an answer comes on a slow and busy machine; elsewhere it takes a fraction of one.
 SOON_S = 15.0

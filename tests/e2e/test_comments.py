@@ -1,7 +1,8 @@
 """End to end: a command in a comment on a pull request, with the real app and a real runner."""
 
+from tests.e2e.hosts import REPOSITORY
 from tests.e2e.people import until
-from tests.e2e.rig import REPOSITORY, World
+from tests.e2e.rig import World
 
 
 async def test_a_comment_deploys_the_head_of_its_pull_request(small: World) -> None:

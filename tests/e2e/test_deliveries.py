@@ -5,8 +5,9 @@ import hmac
 import json
 from typing import Any
 
+from tests.e2e.hosts import REPOSITORY
 from tests.e2e.people import until
-from tests.e2e.rig import HELD, REPOSITORY, World
+from tests.e2e.rig import HELD, World
 
 
 async def _deliver(world: World, body: bytes, guid: str, *, event: str = "deployment", **headers: str) -> int:

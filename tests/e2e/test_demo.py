@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import subprocess
 from pathlib import Path
 
 import aiohttp
@@ -37,9 +38,44 @@ async def test_once_ends_with_success_and_leaves_no_process(tmp_path: Path) -> N
     assert {path.name for path in tmp_path.iterdir()} <= {"demo.log", Path(folder).name}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_an_interrupt_ends_everything(tmp_path: Path, number: int) -> None:
-    demo = _demo(tmp_path)
+async def test_once_without_a_host(tmp_path: Path) -> None:
+    demo = _demo(tmp_path, "--once", "--via", "git")
+    await demo.start()
+    assert await demo.wait() == 0, demo.log.read_text()
+    assert _nothing_runs(tmp_path)
+    said = demo.log.read_text()
+    steps = ["git repository", "is asked for", "queued", "claimed", "running", "  | ", "Kedge shows     succeeded"]
+    places = [said.index(step) for step in steps]
+    assert places == sorted(places), said
+
+
+async def test_what_it_offers_to_try_without_a_host(tmp_path: Path) -> None:
+    """Each by copy and paste into a shell."""
+    demo = _demo(tmp_path, "--via", "git")
+    await demo.start()
+    try:
+        await until(lambda: "Three things to try" in demo.log.read_text(), demo.log.read_text, within_s=90)
+        pushed, red, pending = re.findall(r"^\d\. .*\n((?:   .*\n)+)", demo.log.read_text(), re.MULTILINE)
+        run_shell(pushed, tmp_path)
+        await until(lambda: "to staging" in demo.log.read_text(), demo.log.read_text, within_s=60)
+        assert "checks_failed" in run_shell(red, tmp_path)
+        assert "Waiting for check ci." in run_shell("\n".join(pending.splitlines()[:2]), tmp_path)
+        run_shell(pending.splitlines()[2], tmp_path)
+        number = "hello#3"
+        await until(lambda: re.search(rf"{number} .*succeeded", demo.log.read_text()), demo.log.read_text, within_s=90)
+    finally:
+        await demo.stop(patience_s=20)
+
+
+def run_shell(commands: str, folder: Path) -> str:
+    done = subprocess.run(["sh", "-ec", commands], capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(("number", "via"), [(signal.SIGINT, "github"), (signal.SIGTERM, "git")])
+async def test_an_interrupt_ends_everything(tmp_path: Path, number: int, via: str) -> None:
+    demo = _demo(tmp_path, "--via", via)
     await demo.start()
     try:
         await until(lambda: "Three things to try" in demo.log.read_text(), demo.log.read_text, within_s=90)

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from ghapp.sandbox.children import free_port
+from tests.e2e.hosts import REPOSITORY
 from tests.e2e.hubot import ROOT, Hubot, node, running, settings_of
-from tests.e2e.rig import HELD, REPOSITORY, World
+from tests.e2e.rig import HELD, World
 
 
 def test_what_is_understood_of_what_people_type() -> None:

@@ -6,8 +6,9 @@ from itertools import pairwise
 import aiohttp
 
 from tests.e2e import processes
+from tests.e2e.hosts import REPOSITORY
 from tests.e2e.people import ADMIN, AS_ADMIN, until
-from tests.e2e.rig import HELD, REPOSITORY, World
+from tests.e2e.rig import HELD, World
 
 TWO = """
 hello:

@@ -4,8 +4,9 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
+from tests.e2e.hosts import REPOSITORY
 from tests.e2e.people import until
-from tests.e2e.rig import CONFIG, REPOSITORY, World
+from tests.e2e.rig import CONFIG, World
 
 NOWHERE = "http://127.0.0.1:1/webhooks/github"
 WITHOUT_SECRET = {"KEDGE_INBOUND": "none", "GITHUB_WEBHOOK_SECRET": ""}

@@ -1,7 +1,8 @@
 """What a repository defines itself, with real processes: heard of by its push, run only by a runner that names it."""
 
+from tests.e2e.hosts import REPOSITORY
 from tests.e2e.people import until
-from tests.e2e.rig import REPOSITORY, World
+from tests.e2e.rig import World
 
 PATH = ".github/kedge.yml"
 

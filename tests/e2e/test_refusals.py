@@ -3,7 +3,8 @@
 import pytest
 
 from ghapp.sandbox import deployments
-from tests.e2e.rig import HELD, REPOSITORY, World
+from tests.e2e.hosts import REPOSITORY
+from tests.e2e.rig import HELD, World
 
 
 async def _answered(world: World, deployment: int, state: str, *words: str) -> str:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.hosts import REPOSITORY
 from tests.e2e.people import until
-from tests.e2e.rig import HELD, REPOSITORY, World
+from tests.e2e.rig import HELD, World
 
 BROKEN = """\
 hello:
