@@ -1,10 +1,12 @@
 """The runner's side of the supervisors: start, follow, cancel, and clean up after one that died."""
 
 import asyncio
+import contextlib
 import enum
 import fcntl
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -87,40 +89,92 @@ def gather(entry: Entry) -> Facts:
     )
 
 
-async def launch(entry: Entry) -> None:
-    """Start the supervisor of an entry that has `command` and `starting`; on return it is alive and detached.
+async def launch(entry: Entry, ahead: "Ahead | None" = None) -> None:
+    """Hand an entry that has `command` and `starting` to a supervisor: the one `ahead`, else a new one.
 
-    It ends at once, with a result, where the start is no longer allowed. Raises LaunchFailed.
+    On return it is alive and detached. It ends at once, with a result, where the start is no longer allowed. Raises
+    LaunchFailed.
     """
-    await asyncio.to_thread(_launch, entry)
+    with contextlib.ExitStack() as files:
+        try:
+            lock, errors = _files(entry, files)
+            if ahead is not None and (supervisor := await ahead.take()) and _hand_over(entry, supervisor, lock, errors):
+                return
+            if _hand_over(entry, await asyncio.to_thread(_start_supervisor, errors), lock, errors):
+                return
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise LaunchFailed(f"The supervisor did not start: {error}. Its last words are in {entry.path}.") from error
+    raise LaunchFailed(f"The supervisor died before it began. Its last words are in {entry.path}.")
 
 
-def _launch(entry: Entry) -> None:
-    lock = os.open(entry.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+class Ahead:
+    """A supervisor that is started before there is anything for it, so that no command waits for it."""
+
+    def __init__(self) -> None:
+        self._starting: asyncio.Future[socket.socket | None] | None = None
+
+    def get(self) -> None:
+        """Start one, unless there is one."""
+        if self._starting is None:
+            self._starting = asyncio.ensure_future(_started_ahead())
+
+    async def take(self) -> socket.socket | None:
+        """The one there is, which may be dead, and nobody else's from now on; None where there is none."""
+        taken, self._starting = self._starting, None
+        return await taken if taken is not None else None
+
+    async def dismiss(self) -> None:
+        """It ends; so does every one whose runner does."""
+        if (supervisor := await self.take()) is not None:
+            supervisor.close()
+
+
+async def _started_ahead() -> socket.socket | None:
     try:
-        _take(lock, entry)
-        with (entry.path / "supervisor.log").open("ab") as errors:
-            subprocess.run(
-                [sys.executable, "-I", "-S", SUPERVISOR, entry.path],
-                stdin=lock,  # hands the lock over: it belongs to the open file, whoever has it (flock(2))
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-                env={},
-                cwd="/",
-                start_new_session=True,
-                check=True,
-            )
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise LaunchFailed(f"The supervisor did not start: {error}. Its last words are in {entry.path}.") from error
-    finally:
-        os.close(lock)
+        return await asyncio.to_thread(_start_supervisor, subprocess.DEVNULL)
+    except (OSError, subprocess.CalledProcessError):
+        return None  # whoever needs one starts another, and then it is told why that does not work
 
 
-def _take(lock: int, entry: Entry) -> None:
+def _start_supervisor(errors: int) -> socket.socket:
+    """A supervisor that waits for its entry at the other end, until this one is closed."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs, contextlib.ExitStack() as failing:
+        failing.enter_context(ours)
+        subprocess.run(
+            [sys.executable, "-I", "-S", str(SUPERVISOR)],
+            stdin=theirs.fileno(),
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            env={},
+            cwd="/",
+            start_new_session=True,
+            check=True,
+        )
+        failing.pop_all()
+    return ours
+
+
+def _hand_over(entry: Entry, supervisor: socket.socket, lock: int, errors: int) -> bool:
+    """Whether it lives. With the lock, which belongs to the open file, whoever has it or will receive it (flock(2))."""
+    with supervisor:
+        try:
+            socket.send_fds(supervisor, [os.fsencode(entry.path)], [lock, errors])
+        except (BrokenPipeError, ConnectionResetError):
+            return False
+    return True
+
+
+def _files(entry: Entry, files: contextlib.ExitStack) -> tuple[int, int]:
+    """The entry's lock, taken, and its file for what a supervisor says in despair. Raises LaunchFailed."""
+    lock = os.open(entry.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    files.callback(os.close, lock)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise LaunchFailed(f"{entry.path} has a supervisor already: follow that one.") from None
+    errors = files.enter_context((entry.path / "supervisor.log").open("ab"))
+    return lock, errors.fileno()
 
 
 def alive(entry: Entry) -> bool:

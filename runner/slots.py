@@ -21,15 +21,19 @@ async def run(tools: Tools, slots: int, stopping: asyncio.Event) -> None:
     Cancelled, it leaves at once; commands go on below their supervisors, and the next run takes them up again.
     """
     found = tools.journal.entries()
-    async with asyncio.TaskGroup() as group:
-        for number in range(slots):
-            group.create_task(_slot(tools, found[number::slots], stopping))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for number in range(slots):
+                group.create_task(_slot(tools, found[number::slots], stopping))
+    finally:
+        await tools.ahead.dismiss()
 
 
 async def _slot(tools: Tools, found: list[Entry], stopping: asyncio.Event) -> None:
     """What an earlier run left comes first; then one deploy after the other."""
     await asyncio.gather(*(take_up(tools, entry) for entry in found))
     backoff = Backoff(tools.pace.first_s, tools.pace.most_s)
+    tools.ahead.get()
     while (job := await next_job(tools, stopping)) is not None:
         try:
             entry = tools.journal.create(str(job.id), job.lease, msgspec.json.encode(job))

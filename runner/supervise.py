@@ -1,12 +1,14 @@
 """The supervisor: a small process, detached from the runner, that owns one running command.
 
-Run by path, `python -I -S supervise.py JOBDIR`, with JOBDIR/lock, already locked, as its standard input.
+Run by path, `python -I -S supervise.py`, with a socket as its standard input, where the runner sends what is to be
+supervised as soon as there is something: the entry's folder, its `lock`, already locked, and its file for errors.
 It alone holds the deadlines, signals the command and records how it ended. Standard library only.
 """
 
 import ctypes
 import os
 import signal
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -25,6 +27,8 @@ WAKE = signal.SIGUSR1
 
 PR_SET_DUMPABLE = 4  # prctl(2), linux/prctl.h
 PR_SET_CHILD_SUBREAPER = 36
+
+PATH_MAX = 4096  # linux/limits.h
 
 
 def why_not_start(entry: Entry) -> Stop | None:
@@ -112,14 +116,28 @@ def myself() -> Started:
 
 
 def detach() -> None:
-    """Leave the launcher, keep its lock; the launcher's child ends here, so nobody has to wait for the supervisor."""
+    """Leave the launcher; its child ends here, so nobody has to wait for the supervisor."""
     if os.fork():
         os._exit(0)
     os.setsid()
-    os.dup(0)  # holds the lock from now on; closed in the command
-    null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, 0)
-    os.close(null)
+
+
+def receive() -> Entry | None:
+    """What the runner hands over; its lock stays open from now on, closed in the command. None: there is no runner."""
+    with socket.socket(fileno=os.dup(0)) as runner:
+        null = os.open(os.devnull, os.O_RDWR)
+        os.dup2(null, 0)
+        os.close(null)
+        path, files, _, _ = socket.recv_fds(runner, PATH_MAX, 2, socket.MSG_CMSG_CLOEXEC)
+    if not path:
+        return None
+    lock, errors = files
+    os.dup2(errors, 2)
+    os.close(errors)
+    entry = Entry(Path(os.fsdecode(path)))
+    if not os.path.samestat(os.fstat(lock), entry.lock.stat()):
+        sys.exit("The supervisor is given the lock of another entry.")
+    return entry
 
 
 def harden() -> None:
@@ -153,11 +171,11 @@ def retire() -> None:
 
 
 def main() -> None:
-    entry = Entry(Path(sys.argv[1]))
-    if not os.path.samestat(os.fstat(0), entry.lock.stat()):
-        sys.exit("The supervisor is started by the runner, which hands it the lock of the entry.")
     detach()
     harden()
+    entry = receive()
+    if entry is None:
+        return
     try:
         supervise(entry, listen())
     except FileExistsError:

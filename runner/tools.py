@@ -20,6 +20,7 @@ from runner.journal import Entry, Journal
 from runner.lease import Lease
 from runner.masking import Masks
 from runner.outgoing import OutgoingLog
+from runner.processes import Ahead
 from runner.secrets import Secrets, wanted
 from runner.workspace import Workspaces
 
@@ -41,6 +42,7 @@ class Tools:
     providers: Path
     secrets: Secrets = field(default_factory=Secrets)
     pace: Pace = field(default_factory=Pace)
+    ahead: Ahead = field(default_factory=Ahead)
     version: str = ""
 
 

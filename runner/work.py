@@ -185,12 +185,13 @@ async def _execute(held: Held, answer: wire.StartAnswer, sent_ns: int) -> None:
         return
     lease.phase = "running"
     try:
-        await processes.launch(held.entry)
+        await processes.launch(held.entry, held.tools.ahead)
     except processes.LaunchFailed as error:
         lease.log.error("no supervisor", reason=str(error))
         if held.entry.claim_never_started():
             held.note(str(error))
             await follow.finish_without_result(held, Ended("error", "The runner could not start the command."))
             return
+    held.tools.ahead.get()
     lease.log.info("running", task=held.job.task, sha=held.job.sha)
     await follow.to_the_end(held, statuses.granted(held.job, answer.status, sent_ns))

@@ -16,7 +16,7 @@ echo $$ > "$HERE/pid"
 echo "begun $KEDGE_NUMBER"
 n=0
 while [ ! -e "$HERE/go" ]; do n=$((n+1)); echo "line $n"; sleep 0.02; done
-echo "$n" > "$HERE/lines"
+echo "$n" > "$HERE/lines$KEDGE_NUMBER"
 echo "done $KEDGE_NUMBER"
 exit 5
 """
@@ -24,7 +24,7 @@ exit 5
 
 def _is_whole(world: World, log: str) -> None:
     """Every line once, in order, from the first to the last."""
-    count = int((world.folder / "lines").read_text())
+    count = int((world.folder / "lines1").read_text())
     said = log[log.index("begun 1") :].splitlines()
     assert said == ["begun 1", *(f"line {n}" for n in range(1, count + 1)), "done 1"]
 
