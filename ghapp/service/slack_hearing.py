@@ -31,6 +31,8 @@ from ghapp.store.inbox import Delivery
 
 #: What Slack sends is small; more is nothing that Kedge made somebody press.
 SIZE_LIMIT = 256 * 1024
+#: What could not be done for so long, since somebody could not be asked, is not done any more.
+TOO_OLD_MS = 10 * 60_000
 TOO_LARGE = "too_large"
 
 
@@ -123,6 +125,9 @@ class _Hearing:
         login = await self._people.login(self._asked.user_id)
         if login is None:
             return notes.answered(said(answers.nobody_in_slack(self._asked.user_id), done=False))
+        late_by = self._ctx.now() - self._delivery.received_at
+        if late_by > TOO_OLD_MS:
+            return notes.answered(said(answers.too_old(late_by // 60_000), done=False))
         apps = await _readable(self._ctx, login)
         if self._asked.pressed:
             return notes.answered(await self._carry_out(login, apps, self._asked.pressed))

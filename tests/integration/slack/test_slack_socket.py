@@ -147,6 +147,19 @@ async def test_repeated_envelopes_act_once(crew: Team) -> None:
     assert (await crew.kedge.count(), len(sent.replies)) == (1, 1)
 
 
+async def test_what_could_not_be_done_for_long_is_not_done_any_more(crew: Team) -> None:
+    crew.slack.fault("down", "users.info", times=1000)
+    sent = await crew.slack.socket.command(ANA, "deploy to staging", crew.room.id)
+    for _ in range(12):
+        await crew.later(60)
+    assert (await crew.kedge.count(), sent.replies) == (0, [])
+    crew.slack.faults.clear()
+    await crew.later(700)
+    await until(lambda: sent.replies, "there is an answer")
+    assert "Nothing was done." in sent.said[0]
+    assert await crew.kedge.count() == 0
+
+
 async def test_what_is_not_stored_is_not_acknowledged(crew: Team, monkeypatch: pytest.MonkeyPatch) -> None:
     stored, failures = inbox.store, [StoreError("the disk is full"), StoreError("the disk is full")]
 
