@@ -3,6 +3,8 @@
 # make hubot   the Hubot that some tests need; they are skipped without it
 # make check   format, lint, types, imports
 PYTHON ?= python3
+# Half of the tests wait for something.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 BIN := .venv/bin
 
 .PHONY: run test hubot check format install clean
@@ -30,7 +32,7 @@ run: .venv/.runtime
 	@$(BIN)/python -m ghapp demo $(if $(ONCE),--once) $(if $(VIA),--via $(VIA))
 
 test: .venv/.dev
-	@$(BIN)/pytest -n auto $(ARGS)
+	@$(BIN)/pytest -n $(WORKERS) $(ARGS)
 
 hubot: tests/hubot/node_modules/.package-lock.json
 

@@ -17,7 +17,7 @@ async def _answered(world: World, deployment: int, state: str, *words: str) -> s
     return status.description
 
 
-@pytest.mark.parametrize(("status", "word"), [(500, "could not be reached"), (403, "refused the token")])
+@pytest.mark.parametrize(("status", "word"), [(500, "could not be reached"), (403, "refused the credentials")])
 async def test_a_failing_clone_is_an_error_with_a_sentence_and_details(small: World, status: int, word: str) -> None:
     small.script(HELD)
     small.github.faults.answer("*", r"/acme/hello\.git/.*", status, times=None)
