@@ -26,6 +26,7 @@ from ghapp.channels.slack_webhook import SlackWebhook
 from ghapp.channels.webhooks import WebhookClient
 from ghapp.config import Settings, read_apps, unmet
 from ghapp.config_github import kept_settings
+from ghapp.core.settings import SettingsError
 from ghapp.credentials import PURPOSE, Credentials, opened, sealed, write
 from ghapp.sealing import sealer
 from ghapp.service import (
@@ -92,9 +93,12 @@ def providers(settings: Settings, session: aiohttp.ClientSession) -> dict[str, P
 
 
 def _open(settings: Settings, session: aiohttp.ClientSession, name: str) -> Provider:
-    """A provider that needs no settings of its own."""
+    """A provider that needs no settings of Kedge's. Raises SettingsError where it cannot be opened."""
     folder = settings.data / "providers" / name
-    return registry.provider(name)(Opening(session=session, folder=folder, environ=os.environ))
+    try:
+        return registry.provider(name)(Opening(session=session, folder=folder, environ=os.environ))
+    except Exception as error:  # a third party's class may raise anything
+        raise SettingsError([f"The provider {name} cannot be opened: {type(error).__name__}: {error}."]) from error
 
 
 def sign_ins(settings: Settings, session: aiohttp.ClientSession) -> dict[str, SignIn]:

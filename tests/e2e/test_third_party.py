@@ -40,6 +40,24 @@ class Shop:
         return found
 
 
+async def test_one_that_cannot_be_opened_is_told_of(tmp_path: Path) -> None:
+    from_the_document(tmp_path)
+    (tmp_path / "apps.yml").write_text(APPS)
+    settings = {
+        "PYTHONPATH": str(tmp_path),
+        "PORT": str(free_port()),
+        "KEDGE_DATA": str(tmp_path / "data"),
+        "KEDGE_APPS": str(tmp_path / "apps.yml"),
+        "KEDGE_ADMIN_TOKEN": ADMIN,
+        "KEDGE_RUNNER_TOKEN": RUNNER,
+    }
+    app = Child("app", "ghapp", ["serve"], settings, tmp_path / "app.log")
+    await app.start()
+    assert await app.wait() == 2
+    said = app.log.read_text()
+    assert "The provider tarballs:Tarballs cannot be opened: KeyError: 'TARBALLS'." in said and "Traceback" not in said
+
+
 @pytest.fixture
 async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
     from_the_document(tmp_path)
