@@ -71,6 +71,8 @@ def test_what_may_be_another_place_has_another_id(one: str, other: str) -> None:
         ("ssh://git:secret@example.com/app", "contains credentials"),
         ("http://example.com/app", "in the clear"),
         ("ext::sh -c touch% pwned", "no address"),
+        ("https:secret", "no address"),
+        ("file:secret", "not known|no address"),
         ("file://elsewhere/srv/app", "not known"),
     ],
 )

@@ -213,10 +213,12 @@ async def test_answers_of_the_server_are_errors_of_one_kind(
         assert "the app" in caught.value.message
 
 
-async def test_without_credentials_it_says_how_to_give_some(by_http: Remote) -> None:
+async def test_without_credentials_or_with_wrong_ones_it_says_how_to_give_some(by_http: Remote) -> None:
     by_http.repo.commit({"a": "1"})
+    with pytest.raises(Unauthorized, match=r"refused the credentials.*GIT_ASKPASS of the app"):
+        await (await by_http.code(GIT_ASKPASS="/bin/echo")).commit("main")
     by_http.environ.clear()
-    with pytest.raises(Unauthorized, match="GIT_ASKPASS of the app"):
+    with pytest.raises(Unauthorized, match=r"asks for credentials.*GIT_ASKPASS of the app"):
         await (await by_http.code()).commit("main")
 
 
