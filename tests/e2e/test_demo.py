@@ -73,7 +73,9 @@ def run_shell(commands: str, folder: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize(("number", "via"), [(signal.SIGINT, "github"), (signal.SIGTERM, "git")])
+@pytest.mark.parametrize(
+    ("number", "via"), [(signal.SIGINT, "github"), (signal.SIGTERM, "github"), (signal.SIGTERM, "git")]
+)
 async def test_an_interrupt_ends_everything(tmp_path: Path, number: int, via: str) -> None:
     demo = _demo(tmp_path, "--via", via)
     await demo.start()

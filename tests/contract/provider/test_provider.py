@@ -9,7 +9,7 @@ from ghapp.core.remote import NotFound
 from ghapp.core.values import DeploymentStatus
 from ghapp.vcs.base import NewDeployment
 from ghapp.vcs.provider import Provider
-from tests.contract.provider.scenes import SCENES, Scene
+from tests.contract.provider.scenes import SCENES, GitScene, Scene
 
 OF_A_REPOSITORY = ("checks", "deployments", "people", "branches", "tree", "conversation", "files")
 
@@ -39,6 +39,8 @@ async def test_a_repository_is_found_by_its_name(scene: Scene) -> None:
     assert found == await scene.repository() and found.id > 0
     assert found.full_name.count("/") == 1 and found.clone_url
     assert type(scene.provider).wrong_with(scene.name) is None
+    if not isinstance(scene, GitScene):  # an address is a repository's name there, and is not looked up
+        assert await scene.provider.find_repository(f"{scene.name}x") == []
 
 
 async def test_a_commit_by_branch_and_by_sha(scene: Scene) -> None:
