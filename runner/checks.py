@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from ghapp import wire
 from ghapp.core import gate
 from ghapp.core.checks import Check, CheckState, Policy, evaluate
 from ghapp.core.remote import RemoteError, Unauthorized, Unavailable
+from ghapp.core.times import rfc3339
 from ghapp.core.values import Blocker
 from ghapp.vcs.provider import Checks
 from runner import journal
@@ -108,12 +109,7 @@ def blocker_to_wire(blocker: Blocker) -> wire.WireBlocker:
         kind=blocker.kind.value,
         message=blocker.message,
         url=blocker.url,
-        since=None if blocker.since is None else rfc3339(blocker.since),
+        since=rfc3339(blocker.since),
         who=blocker.who,
-        until=None if blocker.until is None else rfc3339(blocker.until),
+        until=rfc3339(blocker.until),
     )
-
-
-def rfc3339(at: int) -> str:
-    """Milliseconds since the epoch as RFC 3339, UTC."""
-    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

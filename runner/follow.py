@@ -11,7 +11,8 @@ import msgspec
 
 from ghapp import wire
 from ghapp.core.sentences import joined
-from runner import checks, durable, journal, processes, statuses
+from ghapp.core.times import rfc3339
+from runner import durable, journal, processes, statuses
 from runner.backoff import Backoff
 from runner.client import LeaseOver, Refused, Unanswered
 from runner.journal import Left, Result
@@ -157,7 +158,7 @@ async def _finish(held: Held, result: Result, log_end: int) -> None:
     finish = wire.Finish(
         ended_by=cast(EndedBy, result.ended_by),
         started=result.started,
-        ended_at=checks.rfc3339(result.ended_at),
+        ended_at=rfc3339(result.ended_at),
         exit_code=result.exit_code,
         signal=result.signal,
         reason=held.log.masks.text(result.reason) if result.ended_by == "error" else "",  # the app knows the others

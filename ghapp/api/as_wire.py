@@ -3,9 +3,9 @@
 from datetime import UTC, datetime
 
 from ghapp import wire
-from ghapp.api.common import rfc3339
 from ghapp.core import commands
 from ghapp.core.checks import Check
+from ghapp.core.times import rfc3339
 from ghapp.core.values import Blocker, DeploymentStatus
 from ghapp.service import asking
 from ghapp.service.claiming import Claimed
@@ -98,7 +98,7 @@ def wire_check(check: Check) -> wire.WireCheck:
         key=check.key,
         name=check.name,
         state=check.state.value,
-        at=rfc3339(check.at) or "",
+        at=rfc3339(check.at),
         serial=check.serial,
         url=check.url,
         detail=check.detail,

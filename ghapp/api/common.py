@@ -1,7 +1,7 @@
 """What all handlers of the API share: the context, JSON in and out, the one error shape, the wire version."""
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -12,6 +12,7 @@ from structlog.contextvars import get_contextvars
 from ghapp import wire
 from ghapp.config import Settings
 from ghapp.core.actors import Actor, Grant
+from ghapp.core.times import rfc3339
 from ghapp.service.context import Context
 from ghapp.service.problems import CODES, Problem
 from ghapp.store.base import Unavailable
@@ -32,18 +33,10 @@ QUIET: web.RequestKey[bool] = web.RequestKey("quiet", bool)
 #: Most bytes of a request body that is not a log chunk or a delivery.
 BODY_LIMIT = 1 << 20
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MOMENT = Annotated[datetime, msgspec.Meta(tz=True)]
 
 T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-def rfc3339(at: int | None) -> str | None:
-    """Milliseconds since the epoch as RFC 3339 UTC, to the millisecond."""
-    if at is None:
-        return None
-    return (_EPOCH + timedelta(milliseconds=at)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def milliseconds(text: str, *, field: str | None = None) -> int:
@@ -61,7 +54,7 @@ def json_response(value: object, status: int = 200) -> web.Response:
 
 def error_response(problem: Problem) -> web.Response:
     """``{"error": {"code", "message", "hint", …}}``"""
-    facts = {key: rfc3339(value) if key == "when" else value for key, value in problem.facts.items()}  # type: ignore[arg-type]
+    facts = {key: rfc3339(value) if key == "when" else value for key, value in problem.facts.items()}  # type: ignore[call-overload]
     body = {"code": problem.code, "message": problem.message, "hint": problem.hint, **facts}
     sayable = {key: _sayable(value) if isinstance(value, str) else value for key, value in body.items()}
     response = json_response({"error": sayable}, CODES[problem.code])

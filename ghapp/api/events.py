@@ -7,11 +7,12 @@ from aiohttp import web
 from msgspec import Meta
 
 from ghapp.api import parameters, streaming
-from ghapp.api.common import ACTOR, CONTEXT, READER, json_response, rfc3339
+from ghapp.api.common import ACTOR, CONTEXT, READER, json_response
 from ghapp.api.params import Name
 from ghapp.api.routing import Route, Text
 from ghapp.api.streaming import Stream
 from ghapp.core import timeline
+from ghapp.core.times import rfc3339
 from ghapp.service import seeing, watching
 from ghapp.service.watching import Search
 from ghapp.store.events import Recorded

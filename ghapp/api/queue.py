@@ -8,10 +8,11 @@ from aiohttp import web
 from msgspec import Meta
 
 from ghapp.api import parameters, shapes
-from ghapp.api.common import CONTEXT, READER, json_response, rfc3339
+from ghapp.api.common import CONTEXT, READER, json_response
 from ghapp.api.params import PRODUCTION, Name
 from ghapp.api.routing import Route
 from ghapp.core import estimates
+from ghapp.core.times import rfc3339
 from ghapp.service import queueing
 
 

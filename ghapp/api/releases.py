@@ -7,10 +7,11 @@ from aiohttp import web
 from msgspec import Meta
 
 from ghapp.api import shapes
-from ghapp.api.common import CONTEXT, READER, json_response, rfc3339
+from ghapp.api.common import CONTEXT, READER, json_response
 from ghapp.api.params import PRODUCTION, Name, NoParams
 from ghapp.api.routing import Route
 from ghapp.core.releases import Standing
+from ghapp.core.times import rfc3339
 from ghapp.service import releases
 from ghapp.service.releases import Difference, Point, Whereabouts
 from ghapp.vcs import base

@@ -12,10 +12,11 @@ from structlog.contextvars import bind_contextvars
 
 from ghapp import wire
 from ghapp.api import as_wire, parameters
-from ghapp.api.common import CLAIMANT, CONTEXT, QUIET, bearer, json_response, milliseconds, read, rfc3339
+from ghapp.api.common import CLAIMANT, CONTEXT, QUIET, bearer, json_response, milliseconds, read
 from ghapp.api.params import NoParams
 from ghapp.api.routing import NAME_LIMIT, Route, Sent
 from ghapp.core.checks import Check, CheckState
+from ghapp.core.times import rfc3339
 from ghapp.core.values import Blocker, BlockerKind, EndedBy
 from ghapp.core.version import VERSION
 from ghapp.service import beating, claiming, finishing, leases
@@ -45,7 +46,7 @@ async def hello(request: web.Request, _: NoParams) -> web.Response:
     return json_response(
         wire.Hello(
             version=VERSION,
-            now=rfc3339(request.app[CONTEXT].now()) or "",
+            now=rfc3339(request.app[CONTEXT].now()),
             **{name: None if value is None else list(value) for name, value in asdict(grant).items()},
         )
     )

@@ -4,9 +4,10 @@ import msgspec
 from aiohttp import web
 
 from ghapp.api import shapes
-from ghapp.api.common import CONTEXT, READER, json_response, rfc3339
+from ghapp.api.common import CONTEXT, READER, json_response
 from ghapp.api.params import NoParams
 from ghapp.api.routing import Route
+from ghapp.core.times import rfc3339
 from ghapp.service import runners
 from ghapp.service.runners import SeenRunner
 from ghapp.service.seeing import Seen

@@ -6,8 +6,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from ghapp.api.common import rfc3339
 from ghapp.core import own_config, releases, timeline, values
+from ghapp.core.times import rfc3339
 from ghapp.core.values import State
 from ghapp.service.seeing import Seen, SeenApp, SeenEnvironment
 from ghapp.store import deploys

@@ -7,9 +7,10 @@ from aiohttp import web
 from msgspec import Meta
 
 from ghapp.api import parameters
-from ghapp.api.common import ACTOR, CONTEXT, json_response, rfc3339
+from ghapp.api.common import ACTOR, CONTEXT, json_response
 from ghapp.api.params import Name, NoParams
 from ghapp.api.routing import Route, Sent
+from ghapp.core.times import rfc3339
 from ghapp.service import tokens
 from ghapp.service.problems import Problem
 from ghapp.store.tokens import Token as TokenRow

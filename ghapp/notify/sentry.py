@@ -5,10 +5,10 @@ https://docs.sentry.io/api/releases/create-a-new-release-for-an-organization/
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from ghapp.core.config import SentryTarget
+from ghapp.core.times import rfc3339
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +32,14 @@ def release(
     return {
         "version": sha,
         "projects": list(target.projects),
-        "dateReleased": _rfc3339(released_at),
+        "dateReleased": rfc3339(released_at),
         "commits": [
             {
                 "id": one.sha,
                 "repository": repository,
                 "message": one.message,
                 "author_name": one.author[:128],
-                "timestamp": _rfc3339(one.committed_at),
+                "timestamp": rfc3339(one.committed_at),
             }
             for one in reversed(commits[-COMMITS:])
         ],
@@ -54,11 +54,7 @@ def deploy(
         "environment": target.environment or environment,
         "name": name[:64],
         "url": page,
-        "dateStarted": _rfc3339(started_at if started_at is not None else ended_at),
-        "dateFinished": _rfc3339(ended_at),
+        "dateStarted": rfc3339(started_at if started_at is not None else ended_at),
+        "dateFinished": rfc3339(ended_at),
         "projects": list(target.projects),
     }
-
-
-def _rfc3339(at: int) -> str:
-    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

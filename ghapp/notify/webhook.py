@@ -8,7 +8,8 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+
+from ghapp.core.times import rfc3339
 
 #: Longest text of somebody else's in it.
 LONGEST = 1_000
@@ -17,13 +18,6 @@ LONGEST = 1_000
 def payload(kind: str, at: int, data: Mapping[str, object]) -> str:
     """``type``, ``timestamp`` (RFC 3339) and ``data``. ``at``: ms."""
     return json.dumps({"type": kind, "timestamp": rfc3339(at), "data": shortened(data)}, ensure_ascii=False)
-
-
-def rfc3339(at: int | None) -> str | None:
-    """A time in ms, in UTC."""
-    if at is None:
-        return None
-    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def shortened(value: object) -> object:

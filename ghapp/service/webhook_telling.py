@@ -15,6 +15,7 @@ from ghapp.channels.webhooks import WebhookClient
 from ghapp.core import announcements
 from ghapp.core.config import Webhook
 from ghapp.core.remote import Refused
+from ghapp.core.times import rfc3339
 from ghapp.core.values import Lock
 from ghapp.notify import webhook as notes
 from ghapp.service.channel import LockChange, Said
@@ -126,7 +127,7 @@ def _of_deploy(ctx: Context, deploy: Deploy) -> dict[str, object]:
         "exit_code": deploy.exit_code,
         "blockers": [{"kind": one.kind.value, "message": one.message, "url": one.url} for one in deploy.blockers],
         "url": ctx.page(deploy.app, deploy.number),
-        **{name: notes.rfc3339(at) for name, at in times.items()},
+        **{name: rfc3339(at) for name, at in times.items()},
     }
 
 
@@ -136,6 +137,6 @@ def _of_lock(lock: Lock) -> dict[str, object]:
         "environment": lock.environment,
         "owner": lock.who,
         "reason": lock.reason,
-        "since": notes.rfc3339(lock.since),
-        "until": notes.rfc3339(lock.until),
+        "since": rfc3339(lock.since),
+        "until": rfc3339(lock.until),
     }

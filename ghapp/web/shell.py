@@ -9,10 +9,11 @@ from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from ghapp.api.common import ACTOR, CONTEXT, READER, SETTINGS, Handler, headers_of, rfc3339
+from ghapp.api.common import ACTOR, CONTEXT, READER, SETTINGS, Handler, headers_of
 from ghapp.api.sessions import SESSION, csrf_token
 from ghapp.core import own_config, sentences, timeline
 from ghapp.core.actors import NOBODY
+from ghapp.core.times import rfc3339
 from ghapp.service import seeing
 from ghapp.service.problems import CODES, Problem
 from ghapp.store.base import Unavailable
