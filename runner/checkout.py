@@ -3,7 +3,8 @@
 Commands run inside the checkout and may do anything there, to ``.git`` as well. So nothing in it is believed:
 the repository that this module works with (``trusted``: its config, index and HEAD) lies outside the checkout,
 and the ``.git`` that commands see is written anew for each deploy from it. What is kept between deploys are
-files whose stat, change time included, is what it was when they were written; that is what makes it fast.
+files whose stat, change time included, is what it was when they were written, and folders are read again only if
+theirs is another than when they were last read; that is what makes it fast.
 """
 
 import json
@@ -17,7 +18,8 @@ from ghapp.vcs.git_process import Git
 from runner.concurrency import in_thread, together
 from runner.git_index import Index, read_index
 from runner.mirror import Mirror, write_gitdir
-from runner.tree import Stat, layout, new_trash, remove, stat_of, sweep
+from runner.record import read_seen, read_stats, write_seen, write_stats
+from runner.tree import Layout, layout, new_trash, remove, stat_of, sweep
 
 _PACK_SUFFIXES = (".pack", ".idx", ".rev")
 
@@ -65,14 +67,18 @@ class Checkout:
 
         def work(stop: threading.Event) -> None:
             trash = new_trash(self.state / "trash", stop=stop)
-            for path in (self.tree, self.trusted, self._record):
+            for path in (self.tree, self.trusted, self._packs_record, self._seen_record):
                 remove(path, trash=trash, stop=stop)
 
         await in_thread(work)
 
     @property
-    def _record(self) -> Path:
+    def _packs_record(self) -> Path:
         return self.state / "packs.json"
+
+    @property
+    def _seen_record(self) -> Path:
+        return self.state / "folders.json"
 
     @property
     def _packs(self) -> Path:
@@ -80,13 +86,17 @@ class Checkout:
 
     def _clean(self, sha: str, objects: Path, stop: threading.Event) -> None:
         self._set_up(sha, objects)
-        index = self._index(sha)
-        allowed = layout(index.files, index.submodules)
-        allowed |= {b".git": {}, b".git/objects": {}, b".git/objects/pack": self._recorded_packs()}
+        index = self._index(sha, self._settled_s())
+        allowed: Layout = layout(index.files, index.submodules) | {
+            b".git": {},
+            b".git/objects": {},
+            b".git/objects/pack": read_stats(self._packs_record),
+        }
         trash = new_trash(self.state / "trash", stop=stop)
-        sweep(self.tree, allowed, settled_ns=self._settled_ns(), trash=trash, stop=stop)
+        seen = sweep(self.tree, allowed, read_seen(self._seen_record), trash=trash, stop=stop)
+        write_seen(self._seen_record, seen)
 
-    def _settled_ns(self) -> int:
+    def _settled_s(self) -> int:
         """The second in which the last use ended, after which commands were let in.
 
         git compares change times in whole seconds (https://git-scm.com/docs/racy-git). Whatever was touched
@@ -94,7 +104,7 @@ class Checkout:
         earlier.
         """
         try:
-            return self._record.stat().st_ctime_ns // 1_000_000_000 * 1_000_000_000
+            return self._packs_record.stat().st_ctime_ns // 1_000_000_000
         except FileNotFoundError:
             return 0
 
@@ -128,9 +138,11 @@ class Checkout:
             if kept is None or stat_of((self.tree / os.fsdecode(path)).lstat()) != kept:
                 raise Mismatch(f"{len(entries)} files are not as they should be, such as {os.fsdecode(path)!r}")
 
-    def _index(self, sha: str) -> Index:
+    def _index(self, sha: str, settled_s: int = 0) -> Index:
         file = self.trusted / "index"
-        return read_index(file.read_bytes(), sha256=len(sha) == 64) if file.exists() else Index({})
+        if not file.exists():
+            return Index({})
+        return read_index(file.read_bytes(), sha256=len(sha) == 64, settled_s=settled_s)
 
     async def _make_dot_git(self, sha: str, mirror: Mirror, url: str) -> None:
         tags = await mirror.packed_tags()
@@ -151,7 +163,8 @@ class Checkout:
                 shutil.copyfile(path, self._packs / path.name)
         for name in there - {path.name for path in wanted}:
             (self._packs / name).unlink()
-        self._record_packs()
+        packs = {os.fsencode(path.name): stat_of(path.lstat()) for path in self._packs.iterdir()}
+        write_stats(self._packs_record, packs)
 
     async def _verify_dot_git(self, sha: str) -> None:
         """Raises Mismatch unless commands in the checkout are told that they are at ``sha``."""
@@ -159,19 +172,6 @@ class Checkout:
         head = (await self.git.run(git_dir, "rev-parse", "--verify", "HEAD^{commit}")).decode().strip()
         if head != sha:
             raise Mismatch(f"HEAD is {head}")
-
-    def _record_packs(self) -> None:
-        stats = {path.name: stat_of(path.lstat()) for path in self._packs.iterdir()}
-        fresh = self._record.with_suffix(".new")
-        fresh.write_text(json.dumps(stats))
-        fresh.replace(self._record)
-
-    def _recorded_packs(self) -> dict[bytes, Stat]:
-        try:
-            recorded = json.loads(self._record.read_text())
-            return {os.fsencode(name): tuple(values) for name, values in recorded.items()}
-        except (FileNotFoundError, ValueError):
-            return {}
 
     async def _git(self, *args: str) -> bytes:
         return await self.git.run(f"--git-dir={self.trusted}", f"--work-tree={self.tree}", *args, cwd=self.tree.parent)

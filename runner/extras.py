@@ -26,6 +26,8 @@ def has_submodules(tree: Path) -> bool:
 
 async def uses_lfs(git: Git, tree: Path) -> bool:
     """Whether some ``.gitattributes`` of the checkout keeps files in Git LFS."""
+    if b".gitattributes" not in (tree / ".git" / "index").read_bytes():  # its entries are spelt out, in version 2
+        return False
     names = await git.run("ls-files", "-z", "--", ":(glob)**/.gitattributes", cwd=tree)
     paths = [tree / os.fsdecode(name) for name in names.split(b"\0")[:-1]]
     return any(not path.is_symlink() and b"filter=lfs" in path.read_bytes() for path in paths)

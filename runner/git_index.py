@@ -10,8 +10,11 @@ from dataclasses import dataclass
 
 from runner.tree import Stat
 
-_FLAGGED_OR_UNMERGED = 0x8000 | 0x3000
-_GITLINK = 0o160000
+# Of an entry: the second of its change time, the upper byte of its mode's lower half, and of its flags
+_GLANCE = {width: struct.Struct(f">I22xB13x{width}xB") for width in (20, 32)}
+_STAT = struct.Struct(">4I4xI12xI")
+_FLAGGED_OR_UNMERGED = 0x80 | 0x30
+_GITLINK = 0xE0
 _S = 1_000_000_000  # nanoseconds
 
 
@@ -21,14 +24,16 @@ class BadIndex(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """Files and symbolic links, with their stat, and the folders of submodules."""
+    """Files and symbolic links, with their stat if it was asked for, and the folders of submodules."""
 
-    files: dict[bytes, Stat]
+    files: dict[bytes, Stat | None]
     submodules: tuple[bytes, ...] = ()
 
 
-def read_index(data: bytes, *, sha256: bool) -> Index:
+def read_index(data: bytes, *, sha256: bool, settled_s: int = 0) -> Index:
     """The index in ``data``, which is that of a repository with SHA-256 object names or with SHA-1.
+
+    Stats are read, which takes long, of files whose change time is not before ``settled_s``, in seconds.
 
     Raises:
         BadIndex: its checksum is wrong, its version is not 2, or an entry is unmerged or assumed unchanged.
@@ -36,27 +41,32 @@ def read_index(data: bytes, *, sha256: bool) -> Index:
     width = 32 if sha256 else 20
     _check(data, width)
     try:
-        return _entries(data, struct.Struct(f">4I4x2I8xI{width}xH"))
-    except (struct.error, IndexError) as error:
+        return _entries(data, _GLANCE[width], settled_s)
+    except (struct.error, ValueError) as error:
         raise BadIndex(f"the index cannot be read: {error}") from error
 
 
-def _entries(data: bytes, entry: struct.Struct) -> Index:
-    files: dict[bytes, Stat] = {}
+def _entries(data: bytes, glance: struct.Struct, settled_s: int) -> Index:
+    files: dict[bytes, Stat | None] = {}
     submodules: list[bytes] = []
     at = 12
     for _ in range(int.from_bytes(data[8:12], "big")):
-        changed_s, changed_ns, modified_s, modified_ns, inode, mode, size, flags = entry.unpack_from(data, at)
-        end = data.find(b"\0", at + entry.size)
-        name = data[at + entry.size : end]
+        changed_s, mode, flags = glance.unpack_from(data, at)
+        start = at + glance.size + 1
+        end = data.index(b"\0", start)
         if flags & _FLAGGED_OR_UNMERGED:
             raise BadIndex("the index has flagged or unmerged entries")
         if mode == _GITLINK:
-            submodules.append(name)
+            submodules.append(data[start:end])
         else:
-            files[name] = (changed_s * _S + changed_ns, modified_s * _S + modified_ns, inode, size)
+            files[data[start:end]] = None if changed_s < settled_s else _stat(data, at)
         at += (end - at + 8) & ~7  # padded with one to eight NULs to a multiple of eight
     return Index(files, tuple(submodules))
+
+
+def _stat(data: bytes, at: int) -> Stat:
+    changed_s, changed_ns, modified_s, modified_ns, inode, size = _STAT.unpack_from(data, at)
+    return (changed_s * _S + changed_ns, modified_s * _S + modified_ns, inode, size)
 
 
 def _check(data: bytes, width: int) -> None:

@@ -14,13 +14,21 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
+from typing import NamedTuple
 
 Stat = tuple[int, int, int, int]
 """Change time and modification time in nanoseconds; inode and size, of each 32 bits as in an index."""
 
-Layout = Mapping[bytes, Mapping[bytes, Stat]]
-"""Folder → files that may be in it, and their stat. ``b""`` is the checkout itself; a folder that is not named
-may not be there."""
+Layout = Mapping[bytes, Mapping[bytes, Stat | None]]
+"""Folder → files that may be in it, and the stat they must have; None where git itself will notice what was touched.
+``b""`` is the checkout itself; a folder that is not named may not be there."""
+
+
+class Seen(NamedTuple):
+    """A folder that held nothing but what it may: its stat before it was read, and the folders in it."""
+
+    stat: Stat
+    folders: tuple[bytes, ...]
 
 
 _32_BITS = 0xFFFFFFFF
@@ -30,9 +38,9 @@ class Stopped(Exception):
     """The walk was told to stop."""
 
 
-def layout(files: Mapping[bytes, Stat], folders: Iterable[bytes] = ()) -> dict[bytes, dict[bytes, Stat]]:
+def layout(files: Mapping[bytes, Stat | None], folders: Iterable[bytes]) -> dict[bytes, dict[bytes, Stat | None]]:
     """The layout with exactly these files, and these folders even if empty."""
-    result: dict[bytes, dict[bytes, Stat]] = {b"": {}}
+    result: dict[bytes, dict[bytes, Stat | None]] = {b"": {}}
     for path, recorded in files.items():
         folder, _, name = path.rpartition(b"/")
         if folder not in result:
@@ -52,12 +60,14 @@ def stat_of(found: os.stat_result) -> Stat:
     return (found.st_ctime_ns, found.st_mtime_ns, found.st_ino & _32_BITS, found.st_size & _32_BITS)
 
 
-def sweep(root: Path, allowed: Layout, *, settled_ns: int, trash: Path, stop: threading.Event) -> None:
+def sweep(
+    root: Path, allowed: Layout, seen: Mapping[bytes, Seen], *, trash: Path, stop: threading.Event
+) -> dict[bytes, Seen]:
     """Removes from ``root`` everything that is not in ``allowed``, or was touched since its stat was recorded.
 
-    A file whose recorded change time is before ``settled_ns`` is not looked at that closely: git itself will
-    notice that it was touched. Folders get their usual mode. ``trash`` is a fresh, empty folder on the same file
-    system; its mode is the usual one.
+    Folders get their usual mode. One that is as an earlier sweep has ``seen`` it is not read again: whatever is
+    added to a folder, renamed or deleted in it changes its change time. ``trash`` is a fresh, empty folder on the
+    same file system; its mode is the usual one. Returns what is for the next sweep.
 
     Raises:
         OSError: something resists, such as a mount point or an immutable file.
@@ -67,17 +77,25 @@ def sweep(root: Path, allowed: Layout, *, settled_ns: int, trash: Path, stop: th
     dump = os.fsencode(trash)
     top = os.fsencode(root)
     numbers = count()
+    fresh = {}
     pending = [b""]
     while pending:
         if stop.is_set():
             raise Stopped
         folder = pending.pop()
         path = os.path.join(top, folder) if folder else top
-        _normalise(path, usual)
-        keep, foreign = _sort(path, folder, allowed, settled_ns)
-        pending += keep
-        for name in foreign:
-            _discard(os.path.join(path, name), dump, numbers, stop)
+        found = _with_usual_mode(path, usual)
+        known = seen.get(folder)
+        if not known or known.stat != stat_of(found) or not _may_be_passed_over(folder, known, allowed):
+            _without_attributes(path)
+            keep, foreign = _sort(path, folder, allowed)
+            known = Seen(stat_of(found), tuple(keep))
+            for name in foreign:
+                _discard(os.path.join(path, name), dump, numbers, stop)
+        pending += known.folders
+        if known.stat[0] < usual.st_ctime_ns:  # else it could change again and look the same
+            fresh[folder] = known
+    return fresh
 
 
 def remove(path: Path, *, trash: Path, stop: threading.Event) -> None:
@@ -105,26 +123,36 @@ def new_trash(parent: Path, *, stop: threading.Event) -> Path:
     return fresh
 
 
-def _add_folder(result: dict[bytes, dict[bytes, Stat]], folder: bytes) -> None:
+def _add_folder(result: dict[bytes, dict[bytes, Stat | None]], folder: bytes) -> None:
     while folder not in result:
         result[folder] = {}
         folder = folder.rpartition(b"/")[0]
 
 
-def _normalise(path: bytes, usual: os.stat_result) -> None:
-    """Gives a folder the usual mode and takes access lists off it: they would shape the files made in it."""
+def _with_usual_mode(path: bytes, usual: os.stat_result) -> os.stat_result:
+    """Gives a folder the usual mode, and returns what was found."""
     found = os.lstat(path)
     if found.st_dev != usual.st_dev:
         raise OSError(f"{os.fsdecode(path)} is a mount point")
     if stat.S_IMODE(found.st_mode) != stat.S_IMODE(usual.st_mode):
         os.chmod(path, stat.S_IMODE(usual.st_mode))
+    return found
+
+
+def _without_attributes(path: bytes) -> None:
+    """Takes access lists off a folder: they would shape the files made in it."""
     with suppress(OSError):  # a file system without extended attributes
         for name in os.listxattr(path):
             if name.startswith(("user.", "system.posix_acl_")):
                 os.removexattr(path, name)
 
 
-def _sort(path: bytes, folder: bytes, allowed: Layout, settled_ns: int) -> tuple[list[bytes], list[bytes]]:
+def _may_be_passed_over(folder: bytes, seen: Seen, allowed: Layout) -> bool:
+    """Whether nothing in an unchanged folder needs a look: no file's stat, no folder that may no longer be there."""
+    return all(below in allowed for below in seen.folders) and not any(allowed[folder].values())
+
+
+def _sort(path: bytes, folder: bytes, allowed: Layout) -> tuple[list[bytes], list[bytes]]:
     """The folders below ``path`` that stay, relative to the checkout, and the names that do not."""
     files = allowed[folder]
     keep, foreign = [], []
@@ -133,16 +161,14 @@ def _sort(path: bytes, folder: bytes, allowed: Layout, settled_ns: int) -> tuple
             if entry.is_dir(follow_symlinks=False):
                 below = folder + b"/" + entry.name if folder else entry.name
                 (keep.append(below) if below in allowed else foreign.append(entry.name))
-            elif not _may_stay(entry, files.get(entry.name), settled_ns):
+            elif entry.name not in files or not _may_stay(entry, files[entry.name]):
                 foreign.append(entry.name)
     return keep, foreign
 
 
-def _may_stay(entry: os.DirEntry[bytes], recorded: Stat | None, settled_ns: int) -> bool:
+def _may_stay(entry: os.DirEntry[bytes], recorded: Stat | None) -> bool:
     """Whether the file is as recorded, and has no second name through which it could be changed elsewhere."""
     if recorded is None:
-        return False
-    if recorded[0] < settled_ns:
         return entry.is_file(follow_symlinks=False) or entry.is_symlink()
     found = entry.stat(follow_symlinks=False)
     return found.st_nlink == 1 and stat_of(found) == recorded

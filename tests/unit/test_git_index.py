@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from runner.git_index import BadIndex, read_index
-from runner.tree import stat_of
+from runner.tree import Stat, stat_of
 
 
 def git(folder: Path, *args: str) -> None:
@@ -26,7 +26,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _read(folder: Path, data: bytes | None = None) -> dict[bytes, tuple[int, int, int, int]]:
+def _read(folder: Path, data: bytes | None = None) -> dict[bytes, Stat | None]:
     sha256 = "sha256" in (folder / ".git/config").read_text()
     return read_index((folder / ".git/index").read_bytes() if data is None else data, sha256=sha256).files
 
@@ -35,6 +35,15 @@ def test_lists_files_with_their_stat(folder: Path) -> None:
     expected = {os.fsencode(path.name): stat_of(path.lstat()) for path in folder.iterdir() if path.name != ".git"}
     assert len(expected) == 20
     assert _read(folder) == expected
+
+
+def test_of_settled_files_it_does_not_read_the_stat(folder: Path) -> None:
+    sha256 = "sha256" in (folder / ".git/config").read_text()
+    data = (folder / ".git/index").read_bytes()
+    changed = {name: stat[0] // 10**9 for name, stat in _read(folder).items() if stat}
+    for settled_s in (min(changed.values()), max(changed.values()), max(changed.values()) + 1):
+        found = read_index(data, sha256=sha256, settled_s=settled_s).files
+        assert found == {name: None if changed[name] < settled_s else stat for name, stat in _read(folder).items()}
 
 
 def test_any_flipped_bit_is_noticed(folder: Path) -> None:

@@ -212,6 +212,13 @@ def damaged_git(tree: Path) -> None:
     (tree / ".git/HEAD").write_text("garbage")
 
 
+def altered_pack(tree: Path) -> None:
+    """In the last file in it, before its checksum of 20 bytes: git, asked for HEAD, does not notice."""
+    for pack in (tree / ".git/objects/pack").glob("*.pack"):
+        data = pack.read_bytes()
+        pack.write_bytes(data[:-21] + bytes([data[-21] ^ 1]) + data[-20:])
+
+
 def no_git(tree: Path) -> None:
     shutil.rmtree(tree / ".git")
 
@@ -277,6 +284,7 @@ MESSES: list[Mess] = [
     git_operations_under_way,
     objects_from_elsewhere,
     damaged_git,
+    altered_pack,
     no_git,
     git_is_a_file,
     git_is_a_link,

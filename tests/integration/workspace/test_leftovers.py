@@ -31,11 +31,14 @@ def _commits(shop: Desk) -> tuple[str, str]:
     return first, shop.repo.commit({"app.py": "next\n", "lib/b.py": "b\n"})
 
 
+@pytest.mark.parametrize("kept", ["just now", "a second ago"])
 @pytest.mark.parametrize("mess", MESSES)
-async def test_nothing_survives(shop: Desk, mess: Mess) -> None:
+async def test_nothing_survives(shop: Desk, mess: Mess, kept: str) -> None:
     _, second = _commits(shop)
     fresh = snapshot(await shop.prepare(second, environment="fresh"))
     tree = await shop.prepare(second)
+    if kept == "a second ago":
+        await shop.prepare_a_second_later(second)
     mess(tree)
     outside = snapshot(shop.folder.parent / "outside") if mess is links_to_elsewhere else None
 
@@ -80,6 +83,21 @@ async def test_messes_do_not_make_the_checkout_anew(shop: Desk) -> None:
     await shop.prepare(second)
 
     assert (tree / ".gitignore").stat().st_ino == inode
+    assert not any("made anew" in line for line in shop.said)
+
+
+async def test_names_that_are_no_text(shop: Desk) -> None:
+    name = os.fsdecode(b"\xff\xfe")
+    sha = shop.repo.commit({f"{name}/{name}/a": "1", f"{name}/b": "1"})
+    fresh = snapshot(await shop.prepare(sha, environment="fresh"))
+    tree = await shop.prepare(sha)
+    await shop.prepare_a_second_later(sha)
+    (tree / name / name / "new").write_text("x")
+    os.mkfifo(tree / name / name / "fifo")
+
+    await shop.prepare(sha)
+
+    assert snapshot(tree) == fresh
     assert not any("made anew" in line for line in shop.said)
 
 

@@ -1,7 +1,9 @@
 """What the tests of workspaces share."""
 
+import asyncio
 import os
 import stat
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +30,11 @@ class Desk:
         return await self.workspaces.prepare(
             source, app=app, environment=environment, token=self.token, progress=self.said.append
         )
+
+    async def prepare_a_second_later(self, sha: str) -> Path:
+        """Whatever is kept was then written in an earlier second than the last use, as between real deploys."""
+        await asyncio.sleep(1 - time.time() % 1)
+        return await self.prepare(sha)
 
     @property
     def mirror(self) -> Path:
