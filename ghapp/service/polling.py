@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 import structlog
 
 from ghapp.core.config import AppConfig
-from ghapp.core.remote import RateLimited, RemoteError
+from ghapp.core.remote import RemoteError
 from ghapp.core.values import Repository
 from ghapp.service import hearing, permits
 from ghapp.service.context import Context
 from ghapp.service.problems import Problem
+from ghapp.service.reconciling import pause_s
 from ghapp.store import places, polled
 from ghapp.store.base import Tx
 from ghapp.store.events import ORIGIN, Origin
@@ -24,9 +25,9 @@ from ghapp.vcs.provider import Branches
 
 log = structlog.get_logger(__name__)
 
-#: Between two looks, a quarter more or less, so that many repositories do not ask one host at the same moment.
+#: Between two looks, a quarter more or less, so that many repositories do not ask one host at the same moment; after
+#: one that failed, never less.
 EVERY_S = 15.0
-LONGEST_S = 300.0
 #: The config may have changed.
 TICK_S = 1.0
 AT_ONCE = 4
@@ -66,19 +67,17 @@ class Poller:
 
     async def _poll(self, ctx: Context, key: str, app: AppConfig) -> None:
         watch = self.watched[key]
-        wait_s = EVERY_S
         try:
             await look(ctx, app)
             watch.failures = 0
+            wait_s = EVERY_S * random.uniform(0.75, 1.25)  # noqa: S311
         except Exception as error:
             watch.failures += 1
-            wait_s = min(LONGEST_S, EVERY_S * 2 ** min(watch.failures, 10))
-            if isinstance(error, RateLimited):
-                wait_s = max(wait_s, error.retry_after_s)
+            wait_s = pause_s(2 * EVERY_S, watch.failures, error) * random.uniform(1, 1.25)  # noqa: S311
             if watch.failures == 1:  # how long it lasts is to be seen in the lag
                 unexpected = not isinstance(error, RemoteError | Problem)
                 log.warning("branches cannot be looked at", app=app.name, why=str(error), exc_info=unexpected)
-        watch.due_at = ctx.now() + int(wait_s * 1000 * random.uniform(0.75, 1.25))  # noqa: S311
+        watch.due_at = ctx.now() + int(wait_s * 1000)
 
 
 async def poll_forever(ctx: Context) -> None:

@@ -181,8 +181,10 @@ async def test_who_cannot_be_asked_is_asked_more_and_more_seldom(watched: Watche
 async def test_a_rate_limit_is_honoured(watched: Watched) -> None:
     watched.host.refuses = RateLimited("slowly", retry_after_s=3600)
     await watched.look()
-    await watched.look(600)
+    await watched.look(3599)
     assert watched.host.looks == 1
+    await watched.look(1000)
+    assert watched.host.looks == 2
 
 
 async def test_what_is_not_watched_any_more_is_forgotten(watched: Watched) -> None:
