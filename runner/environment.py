@@ -3,10 +3,8 @@
 from collections.abc import Iterable, Mapping
 
 from ghapp import wire
+from ghapp.core.commands import BASE
 from runner.secrets import NEVER
-
-BASE = ("PATH", "HOME", "LANG")
-
 
 WAY_OUT = ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE")
 """What Kedge's own calls need to get out; commands ask for it by KEDGE_RUNNER_ENV."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import aiohttp
 
 from ghapp import wire
+from ghapp.core import commands
 from ghapp.core.remote import Unavailable
 from ghapp.core.values import Repository
 from ghapp.vcs import registry
@@ -84,8 +85,10 @@ class Held:
     @property
     def checks(self) -> Checks | None:
         """What knows of the checks of the sha; None: nobody does."""
-        if self.job.checks_command:
-            return ChecksCommand(self.job.checks_command, self.job.variables)
+        job = self.job
+        if job.checks_command:
+            about = commands.Commit(app=job.app, env=job.environment, sha=job.sha, ref=job.ref)
+            return ChecksCommand(job.checks_command, commands.environment(about))
         return self.provider.checks(self.repository)
 
     @property

@@ -48,6 +48,9 @@ class UnsafeValue(ValueError):
         self.message = message
 
 
+BASE = ("PATH", "HOME", "LANG")
+"""What a command sees of the own environment of who runs it."""
+
 VARIABLES = tuple(sorted(field.name for field in fields(Values)))
 COMMIT_VARIABLES = tuple(sorted(field.name for field in fields(Commit)))
 

@@ -11,13 +11,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ghapp.core.checks import Check, CheckState
+from ghapp.core.commands import BASE
 from ghapp.core.remote import Unavailable
 
 WITHIN_S = 30.0
 MOST_BYTES = 1 << 20
 REAPED_WITHIN_S = 2.0
-#: Like commands of deploys it sees these of the process's own variables, and no other.
-_BASE = ("PATH", "HOME", "LANG")
 #: As GitHub's: https://docs.github.com/en/rest/checks/runs
 _STATES = {
     "success": CheckState.SUCCESS,
@@ -63,7 +62,7 @@ class ChecksCommand:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
-                env={**{name: os.environ[name] for name in _BASE if name in os.environ}, **self.variables},
+                env={**{name: os.environ[name] for name in BASE if name in os.environ}, **self.variables},
                 start_new_session=True,
             )
         except OSError as error:

@@ -32,6 +32,15 @@ async def test_a_deploy_succeeds(world: World) -> None:
     assert deploy.starts[0].check_counter == 3
 
 
+async def test_a_command_that_tells_of_checks_sees_the_commit_alone(world: World, tmp_path: Path) -> None:
+    tells = f"env | grep ^KEDGE_ | sort > {tmp_path}/seen; echo ci success"
+    deploy = await world.see_through("true", checks_command=tells)
+    assert deploy.state == "succeeded"
+    job = deploy.job
+    seen = f"KEDGE_APP={job.app}\nKEDGE_ENV={job.environment}\nKEDGE_REF={job.ref}\nKEDGE_SHA={job.sha}\n"
+    assert (tmp_path / "seen").read_text() == seen
+
+
 async def test_the_exit_code_is_reported(world: World) -> None:
     deploy = await world.see_through("echo no; exit 7")
     assert (deploy.state, deploy.finishes[0].exit_code) == ("failed", 7)
