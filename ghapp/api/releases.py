@@ -10,11 +10,11 @@ from ghapp.api import shapes
 from ghapp.api.common import CONTEXT, READER, json_response
 from ghapp.api.params import PRODUCTION, Name, NoParams
 from ghapp.api.routing import Route
+from ghapp.core import values
 from ghapp.core.releases import Standing
 from ghapp.core.times import rfc3339
 from ghapp.service import releases
 from ghapp.service.releases import Difference, Point, Whereabouts
-from ghapp.vcs import base
 
 Ref = Annotated[str, Meta(min_length=1, max_length=255)]
 
@@ -123,7 +123,7 @@ ROUTES = (
 )
 
 
-def _commit(one: base.Commit) -> Commit:
+def _commit(one: values.Commit) -> Commit:
     return Commit(one.sha, one.message, one.author, rfc3339(one.committed_at or None), one.url)
 
 

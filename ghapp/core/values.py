@@ -162,6 +162,17 @@ class Repository:
 
 
 @dataclass(frozen=True, slots=True)
+class Commit:
+    """A commit. ``message`` is its first line, ``committed_at`` ms."""
+
+    sha: str
+    message: str
+    author: str
+    committed_at: int
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CommitStatus:
     """What a provider shall show at a commit: ``state`` is ``error`` or ``success``.
 

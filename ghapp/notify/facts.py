@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from ghapp.core.values import Blocker, State
+from ghapp.core.values import Blocker, Commit, State
 
 #: Commits that are listed; more are counted.
 COMMITS = 10
@@ -17,14 +17,6 @@ SIGNS = {
     State.CANCELLED: "🚫",
     State.REJECTED: "🚫",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    sha: str
-    message: str
-    author: str
-    url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

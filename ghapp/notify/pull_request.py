@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from ghapp.core import sentences
 from ghapp.core.answers import Answer
 from ghapp.core.chat import USAGE
-from ghapp.notify.facts import SIGNS, Commit, Progress, Shipped
+from ghapp.core.values import Commit
+from ghapp.notify.facts import SIGNS, Progress, Shipped
 from ghapp.notify.markdown import code, link, text
 
 #: GitHub takes 65,536 characters: https://docs.github.com/en/rest/issues/comments

@@ -4,22 +4,11 @@ https://docs.sentry.io/api/releases/create-a-new-release-for-an-organization/
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ghapp.core.config import SentryTarget
 from ghapp.core.times import rfc3339
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """``committed_at``: ms."""
-
-    sha: str
-    message: str
-    author: str
-    committed_at: int
-
+from ghapp.core.values import Commit
 
 #: So many commits are told; of more the newest.
 COMMITS = 100

@@ -10,8 +10,8 @@ from typing import Any
 
 from ghapp.core import estimates, sentences
 from ghapp.core.answers import Action
-from ghapp.core.values import State
-from ghapp.notify.facts import SIGNS, Commit, Progress, Shipped
+from ghapp.core.values import Commit, State
+from ghapp.notify.facts import SIGNS, Progress, Shipped
 from ghapp.notify.mrkdwn import bold, code, link, mention, text, time
 
 #: https://docs.slack.dev/reference/block-kit/blocks/section-block

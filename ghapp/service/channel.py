@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from ghapp.core.config import EnvironmentConfig
 from ghapp.core.values import Lock
 from ghapp.store.base import Tx
 from ghapp.store.deploys import Deploy
@@ -30,6 +31,12 @@ class Said:
 
     body: str
     again_at: int | None = None
+
+
+def under(ctx: "Context", lock: Lock) -> list[EnvironmentConfig]:
+    """The environments that a lock on one, on an app or on everything holds up."""
+    configs = ctx.apps.configs.values() if lock.app is None else filter(None, [ctx.apps.configs.get(lock.app)])
+    return [one for config in configs for one in config.environments if lock.environment in {None, one.name}]
 
 
 class Channel(Protocol):

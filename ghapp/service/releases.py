@@ -11,6 +11,7 @@ from ghapp.core.actors import Actor
 from ghapp.core.config import AppConfig, EnvironmentConfig
 from ghapp.core.releases import Pending, Standing, Track
 from ghapp.core.remote import NotFound, RemoteError
+from ghapp.core.values import Commit
 from ghapp.service import permits, requesting, seeing
 from ghapp.service.apps import environment_id
 from ghapp.service.context import Context
@@ -18,7 +19,7 @@ from ghapp.service.problems import Problem
 from ghapp.store import deploys, places
 from ghapp.store import releases as stored
 from ghapp.store.base import Tx
-from ghapp.vcs.base import Commit, Comparison
+from ghapp.vcs.base import Comparison
 from ghapp.vcs.provider import Code
 
 #: Releases of an environment that are looked at, the newest first.

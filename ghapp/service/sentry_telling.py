@@ -1,9 +1,11 @@
 """Sentry hears of what went live: the release with its commits, and the deploy, marked once."""
 
+from collections.abc import Sequence
+
 from ghapp.channels.sentry import SentryClient
 from ghapp.core.releases import ROLLBACK
 from ghapp.core.remote import RateLimited, RemoteError
-from ghapp.core.values import State
+from ghapp.core.values import Commit, State
 from ghapp.notify import sentry as notes
 from ghapp.service.channel import LockChange, Said
 from ghapp.service.context import Context
@@ -49,15 +51,15 @@ class SentryTelling:
         return Said(message.body)
 
 
-async def _commits(ctx: Context, deploy: Deploy) -> list[notes.Commit]:
+async def _commits(ctx: Context, deploy: Deploy) -> Sequence[Commit]:
     """Those that it brought, oldest first; none where the provider cannot tell. Raises RateLimited."""
     if not deploy.previous_sha or deploy.previous_sha == deploy.sha:
-        return []
+        return ()
     _, repository = await ctx.stores.main.read(lambda tx: places.repository(tx, deploy.repository_id))
     try:
         found = await ctx.providers[deploy.via].code(repository).compare(deploy.previous_sha, deploy.sha)
     except RateLimited:
         raise
     except RemoteError:
-        return []
-    return [notes.Commit(one.sha, one.message, one.author, one.committed_at) for one in found.commits]
+        return ()
+    return found.commits

@@ -18,7 +18,7 @@ from ghapp.core.values import State
 from ghapp.notify import slack as notes
 from ghapp.notify.slack import Body, Step
 from ghapp.service import slack_thread, told
-from ghapp.service.channel import LockChange, Said
+from ghapp.service.channel import LockChange, Said, under
 from ghapp.service.context import Context
 from ghapp.service.slack_thread import UPDATE_EVERY_MS, Kept
 from ghapp.service.told import Standing
@@ -80,7 +80,7 @@ class SlackTelling:
         sentence = timeline.told(change.kind, change.who, {**facts, "owner": change.before or lock.who})
         scope = (lock.app, lock.environment) if self._buttons and lock.app and lock.environment else None
         body = _text(notes.lock(change.kind, sentence, scope))
-        for room in rooms_under(ctx, lock.app, lock.environment):
+        for room in _distinct([room for one in under(ctx, lock) for room in one.notify.rooms]):
             await _owe(tx, room, secrets.token_hex(8), None, body, now, now)
 
     # Saying
@@ -177,13 +177,6 @@ def rooms_of(deploy: Deploy) -> tuple[str, ...]:
 def asked_in_slack(deploy: Deploy) -> bool:
     """Hubot's adapters are packages: ``slack``, ``@hubot-friends/hubot-slack``."""
     return deploy.chat is not None and "slack" in (deploy.chat.adapter or "").casefold()
-
-
-def rooms_under(ctx: Context, app: str | None, environment: str | None) -> tuple[str, ...]:
-    """Where a lock on an environment, an app or everything is told of."""
-    configs = ctx.apps.configs.values() if app is None else filter(None, [ctx.apps.configs.get(app)])
-    under = [one for config in configs for one in config.environments if environment in {None, one.name}]
-    return tuple(_distinct([room for one in under for room in one.notify.rooms]))
 
 
 def _distinct(rooms: list[str]) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ghapp.core import answers, estimates, sentences
 from ghapp.core.remote import RateLimited, RemoteError
 from ghapp.core.values import BlockerKind, Lock, Repository, State
-from ghapp.notify.facts import COMMITS, Commit, Progress, Shipped
+from ghapp.notify.facts import COMMITS, Progress, Shipped
 from ghapp.service import seeing
 from ghapp.service.context import Context
 from ghapp.store import deploys, durations, events, locks, places
@@ -156,8 +156,7 @@ async def shipped(ctx: Context, deploy: Deploy) -> Shipped:
         return Shipped()
     if found.status == "behind":
         return Shipped(note=f"It takes {found.behind_by} commits back, to before {since}.", url=found.url)
-    newest = tuple(Commit(one.sha, one.message, one.author, one.url) for one in reversed(found.commits))
-    return Shipped(since, found.ahead_by, newest[:COMMITS], found.url)
+    return Shipped(since, found.ahead_by, tuple(reversed(found.commits))[:COMMITS], found.url)
 
 
 async def _compared(ctx: Context, deploy: Deploy, repository: Repository, base: str) -> Comparison:

@@ -18,7 +18,7 @@ from ghapp.core.remote import Refused
 from ghapp.core.times import rfc3339
 from ghapp.core.values import Lock
 from ghapp.notify import webhook as notes
-from ghapp.service.channel import LockChange, Said
+from ghapp.service.channel import LockChange, Said, under
 from ghapp.service.context import Context
 from ghapp.store import events, messages
 from ghapp.store.base import Tx
@@ -64,12 +64,9 @@ class WebhookTelling:
         kind, sequence = announcements.LOCK[change.kind], await events.newest_id(tx)
         data = {**_of_lock(change.lock), "who": change.who, "before": change.before, "sequence": sequence}
         key = f"lock {sequence}"
-        lock = change.lock
-        for app in list(ctx.apps.configs.values()) if lock.app is None else [ctx.apps.configs.get(lock.app)]:
-            for one in app.environments if app else ():
-                if lock.environment in {None, one.name}:
-                    public = one.defined_in == "repository"
-                    await _owe(tx, ctx, one.notify.webhooks, kind, key, data, public=public, deploy_id=None)
+        for one in under(ctx, change.lock):
+            public = one.defined_in == "repository"
+            await _owe(tx, ctx, one.notify.webhooks, kind, key, data, public=public, deploy_id=None)
 
     async def say(self, ctx: Context, message: Message) -> Said:
         owed = msgspec.json.decode(message.body, type=Owed)

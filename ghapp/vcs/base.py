@@ -4,6 +4,8 @@ this."""
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ghapp.core.values import Commit
+
 
 @dataclass(frozen=True, slots=True)
 class RepoToken:
@@ -24,17 +26,6 @@ class ShownStatus:
     description: str
     created_at: int
     log_url: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """A commit. ``message`` is its first line, ``committed_at`` ms."""
-
-    sha: str
-    message: str
-    author: str
-    committed_at: int
-    url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

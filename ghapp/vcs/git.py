@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from ghapp.core.remote import NotFound, Refused
-from ghapp.core.values import Repository
-from ghapp.vcs.base import Commit, Comparison
+from ghapp.core.values import Commit, Repository
+from ghapp.vcs.base import Comparison
 from ghapp.vcs.events import PushEvent
 from ghapp.vcs.git_address import Address, BadAddress, address_of
 from ghapp.vcs.git_mirror import WHOLE, Mirror

@@ -9,8 +9,8 @@ import msgspec
 
 from ghapp.core.checks import Check
 from ghapp.core.remote import NotFound, Refused
-from ghapp.core.values import DESCRIPTION_LIMIT, DeploymentStatus
-from ghapp.vcs.base import Commit, Comparison, NewDeployment, Person, Registered, ShownStatus
+from ghapp.core.values import DESCRIPTION_LIMIT, Commit, DeploymentStatus
+from ghapp.vcs.base import Comparison, NewDeployment, Person, Registered, ShownStatus
 from ghapp.vcs.github_shapes import (
     Id,
     Moment,

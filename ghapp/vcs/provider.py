@@ -13,8 +13,8 @@ from typing import Protocol
 import aiohttp
 
 from ghapp.core.checks import Check
-from ghapp.core.values import DeploymentStatus, Repository
-from ghapp.vcs.base import Commit, Comparison, NewDeployment, Person, Registered, RepoToken, ShownStatus
+from ghapp.core.values import Commit, DeploymentStatus, Repository
+from ghapp.vcs.base import Comparison, NewDeployment, Person, Registered, RepoToken, ShownStatus
 from ghapp.vcs.conversation import Conversation
 from ghapp.vcs.events import Event, PushEvent
 from ghapp.vcs.files import RepositoryFiles

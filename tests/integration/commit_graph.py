@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 from ghapp.core.checks import Check
 from ghapp.core.remote import NotFound, RemoteError, Unavailable
-from ghapp.core.values import Repository
-from ghapp.vcs.base import Commit, Comparison
+from ghapp.core.values import Commit, Repository
+from ghapp.vcs.base import Comparison
 from tests.integration.kedge_world import NOON, Provider
 
 

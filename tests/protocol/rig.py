@@ -18,13 +18,13 @@ from ghapp.config import Settings
 from ghapp.core.checks import Check, CheckState
 from ghapp.core.remote import RemoteError
 from ghapp.core.settings import Network
-from ghapp.core.values import CommitStatus, DeploymentStatus, Lock, Repository
+from ghapp.core.values import Commit, CommitStatus, DeploymentStatus, Lock, Repository
 from ghapp.service import acting, hearing, outgoing, reload, sweeping
 from ghapp.service.context import Context
 from ghapp.store import deploys, places
 from ghapp.store.deploys import Deploy
 from ghapp.store.stores import Stores
-from ghapp.vcs.base import Commit, Comparison, NewDeployment, Registered, RepoToken, ShownStatus
+from ghapp.vcs.base import Comparison, NewDeployment, Registered, RepoToken, ShownStatus
 from ghapp.vcs.events import CheckEvent, DeploymentEvent, Event
 from ghapp.vcs.github_webhooks import GitHubWebhooks
 from ghapp.vcs.provider import Webhooks

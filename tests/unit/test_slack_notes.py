@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from ghapp.core.answers import Action, actions_of
-from ghapp.core.values import Blocker, BlockerKind, State
+from ghapp.core.values import Blocker, BlockerKind, Commit, State
 from ghapp.notify import mrkdwn, slack
-from ghapp.notify.facts import Commit, Progress, Shipped
+from ghapp.notify.facts import Progress, Shipped
 from ghapp.notify.slack import Body, Step
 
 NOW = 1_800_000_000_000
@@ -151,7 +151,7 @@ def test_why_it_was_rejected() -> None:
 
 
 def test_what_it_ships() -> None:
-    commits = tuple(Commit(f"{n:x}" * 40, f"Fix <{n}>", "ana", f"https://gh.test/{n}") for n in range(1, 11))
+    commits = tuple(Commit(f"{n:x}" * 40, f"Fix <{n}>", "ana", 0, f"https://gh.test/{n}") for n in range(1, 11))
     shipped = Shipped("hello#11", 12, commits, "https://gh.test/compare")
     body = slack.progress(replace(RUNS, shipped=shipped), NOW, buttons=False)
     assert texts(body)[1].splitlines() == [
@@ -195,7 +195,7 @@ NASTY = "&<!channel>`*_~|" * 2000
 @pytest.mark.parametrize("state", list(State))
 def test_whatever_people_write_every_limit_is_kept(state: State) -> None:
     """https://docs.slack.dev/reference/block-kit/blocks: the library checks none of them."""
-    commits = tuple(Commit("f" * 40, NASTY, NASTY, f"https://x.test/{NASTY}") for _ in range(10))
+    commits = tuple(Commit("f" * 40, NASTY, NASTY, 0, f"https://x.test/{NASTY}") for _ in range(10))
     nasty = Progress(
         request=NASTY,
         name=f"{'a' * 63}#999999999",
