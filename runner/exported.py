@@ -8,7 +8,7 @@ from ghapp.core.remote import RemoteError
 from ghapp.vcs.provider import Tree
 from runner.concurrency import in_thread, locked
 from runner.tree import new_trash, remove
-from runner.workspace import WorkspaceError, folder_name
+from runner.workspace import WorkspaceError, folder_name, unusable
 
 
 async def export(
@@ -32,5 +32,5 @@ async def export(
     except RemoteError as error:
         raise WorkspaceError(error.message) from error
     except OSError as error:
-        raise WorkspaceError(f"The work folder of the runner cannot be used: {error}.") from error
+        raise WorkspaceError(unusable(error)) from error
     return folder

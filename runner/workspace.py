@@ -105,9 +105,7 @@ class Workspaces:
                 await job.run()
                 job.note_use()
         except OSError as error:
-            raise WorkspaceError(
-                f"The work folder of the runner cannot be used: {error}. See that the runner may write to it."
-            ) from error
+            raise WorkspaceError(unusable(error)) from error
         return job.checkout.tree
 
     def _job(
@@ -265,6 +263,10 @@ class _Job:
                 if known is None:
                     raise
                 raise WorkspaceError(f"{known.message}\n{_told(error)}") from error
+
+
+def unusable(error: OSError) -> str:
+    return f"The work folder of the runner cannot be used: {error}. See that the runner may write to it."
 
 
 def _raise_if_hopeless(error: GitFailed) -> None:

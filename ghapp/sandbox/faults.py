@@ -121,9 +121,6 @@ class Faults:
     def drop(self, method: str, path: str, *, after: bool, times: int | None = 1) -> Fault:
         return self.order(method, path, Drop(after), times)
 
-    def delay(self, method: str, path: str, seconds: float, *, times: int | None = 1) -> Fault:
-        return self.order(method, path, Wait(seconds=seconds), times)
-
     def block(self, method: str, path: str, *, after: bool = False, times: int | None = 1) -> Fault:
         """Let requests wait until `release`; `reached` is set when one does."""
         return self.order(method, path, Wait(after=after), times)

@@ -3,7 +3,8 @@
 No rule stands here, only which function a command means and what is answered.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
@@ -11,12 +12,14 @@ from ghapp.core import answers, chat, sentences
 from ghapp.core.actors import Actor
 from ghapp.core.answers import Answer, Line, said
 from ghapp.core.config import AppConfig, EnvironmentConfig
+from ghapp.core.remote import RemoteError
 from ghapp.core.values import Chat, Door, State
 from ghapp.service import commanding, holding, permits, queueing, requesting, rollback, seeing
 from ghapp.service.context import Context
 from ghapp.service.problems import Problem
 from ghapp.service.seeing import Seen, SeenEnvironment
 from ghapp.store.deploys import Deploy
+from ghapp.store.events import ORIGIN, Origin
 
 #: Of a line, the first so many are listed.
 SHOWN = 20
@@ -55,6 +58,21 @@ class Place:
     reason: str
     pin: Callable[[chat.Deploy, EnvironmentConfig], Awaitable[Pinned]] = as_written
     chat: Chat | None = None
+
+
+@contextmanager
+def heard_at(door: Door) -> Iterator[None]:
+    """For what is carried out as a delivery, which is tried again where a provider could not be asked: a Problem is
+    the RemoteError that it came from."""
+    token = ORIGIN.set(Origin(door.value))
+    try:
+        yield
+    except Problem as problem:
+        if isinstance(problem.__cause__, RemoteError):  # its kind tells whether and when to try again
+            raise problem.__cause__ from None
+        raise RemoteError(problem.message) from problem
+    finally:
+        ORIGIN.reset(token)
 
 
 async def carry_out(ctx: Context, actor: Actor, command: chat.Command, place: Place) -> Answer:

@@ -10,18 +10,16 @@ from ghapp.core import answers, chat, commented, heads
 from ghapp.core.actors import PERSON_SCOPES, Actor
 from ghapp.core.answers import Answer, said
 from ghapp.core.config import AppConfig, EnvironmentConfig
-from ghapp.core.remote import Forbidden, NotFound, RemoteError
+from ghapp.core.remote import Forbidden, NotFound
 from ghapp.core.remote import Refused as NotTaken
 from ghapp.core.values import Door
 from ghapp.notify import pull_request as notes
 from ghapp.service import chatting, telling
 from ghapp.service.chatting import Pinned, Place, Refused
 from ghapp.service.context import Context
-from ghapp.service.problems import Problem
 from ghapp.store import comments, places
 from ghapp.store.base import Tx, Work
 from ghapp.store.deploys import Deploy
-from ghapp.store.events import ORIGIN, Origin
 from ghapp.vcs.conversation import Conversation
 from ghapp.vcs.events import CommentEvent, HeadEvent
 
@@ -137,15 +135,8 @@ class _Comment:
         )
         asks = isinstance(command, chat.Deploy | chat.Rollback)
         once = replace(self._ctx, also=lambda tx, result: self._remember(tx, result, asks=asks))
-        token = ORIGIN.set(Origin(Door.COMMENT.value))
-        try:
+        with chatting.heard_at(Door.COMMENT):
             return await chatting.carry_out(once, actor, command, place)
-        except Problem as problem:
-            if isinstance(problem.__cause__, RemoteError):  # its kind tells whether and when to try again
-                raise problem.__cause__ from None
-            raise RemoteError(problem.message) from problem
-        finally:
-            ORIGIN.reset(token)
 
     async def _remember(self, tx: Tx, result: object, *, asks: bool) -> None:
         """In the transaction that does what the comment asks for."""

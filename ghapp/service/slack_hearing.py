@@ -14,7 +14,6 @@ from ghapp.core import answers, chat
 from ghapp.core.actors import PERSON_SCOPES, Actor
 from ghapp.core.answers import Action, Answer, Line, said
 from ghapp.core.config import AppConfig
-from ghapp.core.remote import RemoteError
 from ghapp.core.values import Chat, Door
 from ghapp.notify import slack_answer as notes
 from ghapp.notify.slack import BUTTON, Body
@@ -26,7 +25,6 @@ from ghapp.service.problems import Problem
 from ghapp.service.slack_telling import NAME, People
 from ghapp.store import deploys, inbox
 from ghapp.store.base import Tx
-from ghapp.store.events import ORIGIN, Origin
 from ghapp.store.inbox import Delivery
 
 #: What Slack sends is small; more is nothing that Kedge made somebody press.
@@ -152,22 +150,16 @@ class _Hearing:
             reason="asked for in Slack",
             chat=asker,
         )
-        token = ORIGIN.set(Origin(Door.CHAT.value))
         try:
-            if isinstance(what, _Pressed):
-                action = Action(what.action_id.removeprefix(BUTTON))
-                answer = await pressing.carry_out(once, actor, action, what.value, place)
-            else:
-                answer = await chatting.carry_out(once, actor, what, place)
+            with chatting.heard_at(Door.CHAT):
+                if isinstance(what, _Pressed):
+                    action = Action(what.action_id.removeprefix(BUTTON))
+                    answer = await pressing.carry_out(once, actor, action, what.value, place)
+                else:
+                    answer = await chatting.carry_out(once, actor, what, place)
             return await self._with_deploy(answer)
         except ValueError as error:
             return said(str(error), done=False)
-        except Problem as problem:
-            if isinstance(problem.__cause__, RemoteError):  # its kind tells whether and when to try again
-                raise problem.__cause__ from None
-            raise RemoteError(problem.message) from problem
-        finally:
-            ORIGIN.reset(token)
 
     async def _with_deploy(self, answer: Answer) -> Answer:
         """How the deploy stands that was asked for; what becomes of it is told in the room."""

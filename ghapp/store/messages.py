@@ -46,15 +46,19 @@ def _message(row: Row) -> Message:
     )
 
 
+_INSERT = """INSERT INTO messages (channel, target, "key", deploy_id, body, state, created_at, next_at)
+             VALUES (:channel, :target, :key, :deploy_id, :body, 'waiting', :now, :next_at)
+             ON CONFLICT (channel, target, "key") """
+
+
 async def put(
     tx: Tx, *, channel: str, target: str, key: str, deploy_id: int | None, body: str, now: int, next_at: int
 ) -> None:
     """Owe a message; one that is known by its ``key`` is owed again with the body that it has, unless it was
     given up."""
     await tx.run(
-        """INSERT INTO messages (channel, target, "key", deploy_id, body, state, created_at, next_at)
-           VALUES (:channel, :target, :key, :deploy_id, :body, 'waiting', :now, :next_at)
-           ON CONFLICT (channel, target, "key") DO UPDATE SET state = 'waiting', version = messages.version + 1,
+        _INSERT
+        + """DO UPDATE SET state = 'waiting', version = messages.version + 1,
              next_at = excluded.next_at, attempts = 0 WHERE messages.state IN ('waiting', 'done')""",
         channel=channel,
         target=target,
@@ -69,28 +73,27 @@ async def put(
 async def add(tx: Tx, *, channel: str, target: str, key: str, deploy_id: int | None, body: str, now: int) -> None:
     """Owe a message once: one that is known by its ``key`` is not owed again."""
     await tx.run(
-        """INSERT INTO messages (channel, target, "key", deploy_id, body, state, created_at, next_at)
-           VALUES (:channel, :target, :key, :deploy_id, :body, 'waiting', :now, :now)
-           ON CONFLICT (channel, target, "key") DO NOTHING""",
+        _INSERT + "DO NOTHING",
         channel=channel,
         target=target,
         key=key,
         deploy_id=deploy_id,
         body=body,
         now=now,
+        next_at=now,
     )
 
 
 async def replace(tx: Tx, *, channel: str, target: str, key: str, body: str, now: int, next_at: int) -> None:
     """Owe a message about no deploy with this body, in the place of what was owed by its ``key`` and not said yet."""
     await tx.run(
-        """INSERT INTO messages (channel, target, "key", body, state, created_at, next_at)
-           VALUES (:channel, :target, :key, :body, 'waiting', :now, :next_at)
-           ON CONFLICT (channel, target, "key") DO UPDATE SET body = excluded.body, next_at = excluded.next_at,
+        _INSERT
+        + """DO UPDATE SET body = excluded.body, next_at = excluded.next_at,
              version = messages.version + 1 WHERE messages.state = 'waiting'""",
         channel=channel,
         target=target,
         key=key,
+        deploy_id=None,
         body=body,
         now=now,
         next_at=next_at,
@@ -105,11 +108,6 @@ async def of_deploy(tx: Tx, deploy_id: int, channel: str) -> list[Message]:
         channel=channel,
     )
     return [_message(row) for row in rows]
-
-
-async def hand_on(tx: Tx, message_id: int, deploy_id: int) -> None:
-    """It is about that deploy from now on."""
-    await tx.run("UPDATE messages SET deploy_id = :deploy_id WHERE id = :id", id=message_id, deploy_id=deploy_id)
 
 
 async def due(tx: Tx, channel: str, now: int, limit: int) -> list[Message]:
