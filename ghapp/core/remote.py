@@ -1,6 +1,9 @@
 """How calls to other people's services fail: code hosts, chats, whoever takes notices. One tree, mapped from HTTP in
 one place for each of them."""
 
+#: Nobody is left alone for longer, whatever they ask for.
+LONGEST_S = 86_400.0
+
 
 class RemoteError(Exception):
     """A call to somebody else's service failed. ``message`` is a sentence for people and holds no secret."""
@@ -16,11 +19,11 @@ class Unavailable(RemoteError):
 
 
 class RateLimited(RemoteError):
-    """Try again in ``retry_after_s`` seconds, not earlier."""
+    """Try again in ``retry_after_s`` seconds, not earlier: as asked for, but a day at most."""
 
     def __init__(self, message: str, *, retry_after_s: float, status: int | None = None) -> None:
         super().__init__(message, status=status)
-        self.retry_after_s = retry_after_s
+        self.retry_after_s = min(retry_after_s, LONGEST_S)
 
 
 class Unauthorized(RemoteError):

@@ -74,7 +74,12 @@ async def _say(ctx: Context, message: Message) -> None:
         except Exception as error:
             log.exception("a channel failed")
             attempt = Attempt(Fate.UNSURE, str(error))
-        await ctx.stores.main.write(lambda tx: _settle(tx, ctx, taken, attempt, said))
+        try:
+            await ctx.stores.main.write(lambda tx: _settle(tx, ctx, taken, attempt, said))
+        except Exception:
+            log.exception("what came of a message is not saved")
+            attempt = Attempt(Fate.UNSURE, "What came of it could not be saved.")
+            await ctx.stores.main.write(lambda tx: _settle(tx, ctx, taken, attempt, None))
         if attempt.wait_ms is not None and ctx.channels[taken.channel].one_service:
             ctx.quiet_until[(taken.channel, "")] = ctx.now() + attempt.wait_ms
         if attempt.fate is not Fate.SHOWN:

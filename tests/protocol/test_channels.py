@@ -185,6 +185,19 @@ async def test_a_channel_that_breaks_delays_only_itself(rig: Rig, room: Room) ->
     hanging.cancel()
 
 
+async def test_what_cannot_be_saved_delays_only_itself(rig: Rig, room: Room) -> None:
+    room.again_in_ms = 10**30
+    await rig.deployment()
+    await say_all(rig)
+    room.again_in_ms = None
+    await rig.deployment("production")
+    await say_all(rig)
+    assert len(room.said) == 2
+    await rig.pass_s(2)
+    await say_all(rig)
+    assert (len(room.said), room.looked) == (3, 1)
+
+
 async def test_there_is_more_to_say_later(rig: Rig, room: Room) -> None:
     room.again_in_ms = 5_000
     await rig.deployment()

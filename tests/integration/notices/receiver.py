@@ -29,13 +29,13 @@ class Receiver:
 
     url: str = ""
     got: list[Got] = field(default_factory=list)
-    answers: list[int | str | tuple[int, int]] = field(default_factory=list)
+    answers: list[int | str | tuple[int, int | str]] = field(default_factory=list)
     respond: Any = None
 
     async def handle(self, request: web.Request) -> web.Response:
         got = Got(request.method, request.raw_path, dict(request.headers), await request.read())
         self.got.append(got)
-        answer: int | str | tuple[int, int] = self.answers.pop(0) if self.answers else 200
+        answer: int | str | tuple[int, int | str] = self.answers.pop(0) if self.answers else 200
         if isinstance(answer, tuple):
             return web.Response(status=answer[0], headers={"Retry-After": str(answer[1])})
         if answer == "lost":

@@ -153,6 +153,22 @@ async def test_one_that_hangs_keeps_nobody_waiting(
     assert kinds(there, "/ends") == ["deploy.succeeded"]
 
 
+@pytest.mark.parametrize("asked", ["9" * 30, "9" * 400])
+async def test_who_wants_to_be_left_alone_for_ever_is_for_a_day_and_nobody_else(
+    kedge: World, there: Receiver, asked: str
+) -> None:
+    async with receiver() as moody:
+        await reload.put_in_force(kedge.ctx, CONFIG % (moody.url, there.url))
+        moody.answers = [(429, asked)]
+        deploy = await kedge.running(environment="staging")
+        await kedge.finish(deploy)
+        await told(kedge)
+        assert kinds(there, "/ends") == ["deploy.succeeded"]
+        moody.got.clear()
+        await told(kedge, 86_401)
+        assert "deploy.queued" in kinds(moody, "/all")
+
+
 async def test_the_address_stands_nowhere_but_in_the_request(
     kedge: World, there: Receiver, capsys: pytest.CaptureFixture[str]
 ) -> None:
