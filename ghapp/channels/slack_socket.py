@@ -5,10 +5,13 @@ https://docs.slack.dev/apis/events-api/using-socket-mode
 
 import asyncio
 import json
+import logging
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import structlog
+from aiohttp import TraceConfig
 from slack_sdk.errors import SlackApiError
 from slack_sdk.socket_mode.aiohttp import SocketModeClient
 from slack_sdk.socket_mode.async_client import AsyncBaseSocketModeClient
@@ -20,6 +23,8 @@ log = structlog.get_logger(__name__)
 
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
+
+_ADDRESS = re.compile(r"wss?://[^\s'\"]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,7 @@ class SlackSocket:
         client = SocketModeClient(self._app_token, web_client=AsyncWebClient(base_url=f"{self._api_url}/"))
         client.proxy = client.web_client.proxy = self._proxy  # of the environment it would know no NO_PROXY
         client.socket_mode_request_listeners.append(hear)
+        client.aiohttp_client_session.trace_configs.append(_forgetting(client))
         try:
             await self._connected(client)
             await asyncio.Event().wait()  # it reconnects by itself from now on
@@ -73,3 +79,25 @@ class SlackSocket:
                 log.warning("no connection to Slack, will be tried again", why=why, in_s=pause_s)
             await asyncio.sleep(pause_s)
             pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
+
+
+def _forgetting(client: SocketModeClient) -> TraceConfig:
+    """An address is good for one try, and the library would try the same one for ever: it asks for another one where it
+    has none."""
+
+    async def forget(*_: object) -> None:
+        client.wss_uri = None
+
+    trying = TraceConfig()
+    trying.on_request_start.append(forget)
+    trying.freeze()
+    return trying
+
+
+def _without_addresses(record: logging.LogRecord) -> bool:
+    """The library tells at which address it failed: whoever reads it there could listen."""
+    record.msg, record.args, record.exc_info = _ADDRESS.sub("Slack", record.getMessage()), (), None
+    return True
+
+
+logging.getLogger(SocketModeClient.__module__).addFilter(_without_addresses)

@@ -1,7 +1,7 @@
 """Socket Mode of the stand-in: what people press and ask, sent over the connection that the app opened.
 
 As https://docs.slack.dev/apis/events-api/using-socket-mode has it: an envelope that is not acknowledged within 3 s is
-sent again, and is a violation here.
+sent again, and is a violation here; the address of a connection is good for one try.
 """
 
 import asyncio
@@ -49,6 +49,8 @@ class SocketMode:
     sent: dict[str, Sent] = field(default_factory=dict)
     opened: int = 0
     refuse: int = 0
+    refuse_links: int = 0
+    tickets: set[str] = field(default_factory=set)
     sockets: list[web.WebSocketResponse] = field(default_factory=list)
     connected: asyncio.Event = field(default_factory=asyncio.Event)
     _serial: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
@@ -73,9 +75,17 @@ class SocketMode:
             self.refuse -= 1
             return web.json_response({"ok": False, "error": "internal_error"})
         self.opened += 1
-        return web.json_response({"ok": True, "url": f"{self.url.replace('http', 'ws', 1)}/link?ticket={self.opened}"})
+        self.tickets.add(ticket := f"ticket-{self.opened}")
+        return web.json_response({"ok": True, "url": f"{self.url.replace('http', 'ws', 1)}/link?ticket={ticket}"})
 
-    async def _link(self, request: web.Request) -> web.WebSocketResponse:
+    async def _link(self, request: web.Request) -> web.StreamResponse:
+        ticket = request.query["ticket"]
+        if ticket not in self.tickets:
+            return web.Response(status=404)
+        self.tickets.remove(ticket)
+        if self.refuse_links:
+            self.refuse_links -= 1
+            return web.Response(status=503)
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         await socket.send_json({"type": "hello", "num_connections": 1, "connection_info": {"app_id": "A0"}})

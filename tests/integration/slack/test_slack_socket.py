@@ -237,3 +237,16 @@ async def test_slack_closes_the_connection_and_kedge_opens_another(crew: Team) -
     await crew.slack.socket.disconnect()
     await until(lambda: crew.slack.socket.opened == 2, "there is another connection")
     assert await ask(crew, "status")
+
+
+async def test_a_connection_that_fails_is_tried_at_another_address(
+    crew: Team, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert await ask(crew, "status")
+    crew.slack.socket.refuse_links = 1
+    await crew.slack.socket.disconnect()
+    await until(lambda: crew.slack.socket.opened == 3 and crew.slack.socket.sockets, "there is another connection", 20)
+    assert await ask(crew, "status")
+    told = [one for one in caplog.messages if "Failed to connect" in one]
+    assert len(told) == 1 and "503" in told[0]
+    assert "ticket" not in caplog.text, "whoever has it could listen"
