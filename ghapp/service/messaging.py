@@ -1,4 +1,5 @@
-"""The workers of the channels, one each: a channel that hangs holds up neither another one nor a provider."""
+"""The workers of the channels, one each: a channel that hangs holds up neither another one nor a provider, and a target
+that hangs no other one."""
 
 import asyncio
 
@@ -19,6 +20,7 @@ log = structlog.get_logger(__name__)
 
 #: Wakes the workers.
 TOPIC = "messages"
+#: Messages of one target that are read at once.
 BATCH = 20
 #: Targets of one channel that are written to at once.
 AT_ONCE = 4
@@ -31,40 +33,69 @@ async def say_forever(ctx: Context, channel: str) -> None:
         quiet_until = _quiet_until(ctx, channel)
         return quiet_until if quiet_until > now else await messages.next_at(tx, channel, now)
 
-    await workers.forever(ctx, TOPIC, lambda ctx: say_due(ctx, channel), next_at)
+    async with asyncio.TaskGroup() as group:
+        lines = _Lines(ctx, channel, group)
+        await workers.forever(ctx, TOPIC, lambda _: lines.begin(), next_at)
 
 
 async def say_due(ctx: Context, channel: str) -> int:
-    """Say what is due on a channel: targets beside each other, each one's messages in order; how many were tried."""
-    now = ctx.now()
-    if _quiet_until(ctx, channel) > now:
-        return 0
-    due = await ctx.stores.main.read(lambda tx: messages.due(tx, channel, now, BATCH))
-    targets: dict[str, list[Message]] = {}
-    for message in due:
-        targets.setdefault(message.target, []).append(message)
-    gate = asyncio.Semaphore(AT_ONCE)
+    """Say what is due on a channel, and wait until all of it was tried; how many targets there were."""
+    async with asyncio.TaskGroup() as group:
+        return await _Lines(ctx, channel, group).begin()
 
-    async def line(messages: list[Message]) -> None:
-        async with gate:
-            for message in messages:
-                if _quiet_until(ctx, channel) <= ctx.now():
-                    await _say(ctx, message)
 
-    await asyncio.gather(*(line(each) for each in targets.values()))
-    return len(due)
+class _Lines:
+    """The targets of a channel that are written to, beside each other, each one's messages in order. Each is a task of
+    ``group``: another one that is owed something need not wait for the slowest of them."""
+
+    def __init__(self, ctx: Context, channel: str, group: asyncio.TaskGroup) -> None:
+        self._ctx = ctx
+        self._channel = channel
+        self._group = group
+        self._gate = asyncio.Semaphore(AT_ONCE)
+        self._under_way: set[str] = set()
+
+    async def begin(self) -> int:
+        """Begin with the targets that something is due to; how many."""
+        now = self._ctx.now()
+        if _quiet_until(self._ctx, self._channel) > now:
+            return 0
+        due = await self._ctx.stores.main.read(lambda tx: messages.due(tx, self._channel, now, BATCH))
+        targets: dict[str, list[Message]] = {}
+        for message in due:
+            if message.target not in self._under_way:
+                targets.setdefault(message.target, []).append(message)
+        for target, owed in targets.items():
+            self._under_way.add(target)
+            self._group.create_task(self._line(target, owed))
+        return len(targets)
+
+    async def _line(self, target: str, owed: list[Message]) -> None:
+        """Up to the first that is not said. What is left is begun with anew: at once, or, where not even that can be
+        saved, when the worker looks by itself."""
+        try:
+            for message in owed:
+                async with self._gate:
+                    if _quiet_until(self._ctx, self._channel) > self._ctx.now() or not await _say(self._ctx, message):
+                        break
+            self._ctx.signals.send(TOPIC)
+        except Exception:
+            log.exception("messages failed", channel=self._channel, target=target)
+        finally:
+            self._under_way.remove(target)
 
 
 def _quiet_until(ctx: Context, channel: str) -> int:
     return ctx.quiet_until.get((channel, ""), 0)
 
 
-async def _say(ctx: Context, message: Message) -> None:
+async def _say(ctx: Context, message: Message) -> bool:
+    """False where it is to be said still, or cannot be."""
     name = await name_of(ctx, message.deploy_id) if message.deploy_id is not None else None
     with bound_contextvars(channel=message.channel, target=message.target, deploy=name):
         taken = await ctx.stores.main.write(lambda tx: _take(tx, ctx, message))
         if taken is None:
-            return
+            return True
         said: Said | None = None
         try:
             said = await ctx.channels[taken.channel].say(ctx, taken)
@@ -84,6 +115,7 @@ async def _say(ctx: Context, message: Message) -> None:
             ctx.quiet_until[(taken.channel, "")] = ctx.now() + attempt.wait_ms
         if attempt.fate is not Fate.SHOWN:
             log.warning("not said", fate=attempt.fate.value, why=attempt.problem)
+        return attempt.fate is Fate.SHOWN
 
 
 async def _take(tx: Tx, ctx: Context, message: Message) -> Message | None:

@@ -111,10 +111,14 @@ async def of_deploy(tx: Tx, deploy_id: int, channel: str) -> list[Message]:
 
 
 async def due(tx: Tx, channel: str, now: int, limit: int) -> list[Message]:
-    """What a channel is to say now."""
+    """What a channel is to say now, in order: so many of each target."""
     rows = await tx.all(
-        """SELECT * FROM messages WHERE state = 'waiting' AND channel = :channel AND next_at <= :now
-           ORDER BY next_at, id LIMIT :limit""",
+        """SELECT * FROM messages WHERE id IN (
+             SELECT id FROM (
+               SELECT id, ROW_NUMBER() OVER (PARTITION BY target ORDER BY next_at, id) AS place FROM messages
+               WHERE state = 'waiting' AND channel = :channel AND next_at <= :now) AS placed
+             WHERE place <= :limit)
+           ORDER BY next_at, id""",
         channel=channel,
         now=now,
         limit=limit,

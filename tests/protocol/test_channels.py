@@ -12,16 +12,18 @@ from ghapp.service import acting, locking, messaging, sweeping
 from ghapp.service.channel import LockChange, Said
 from ghapp.service.context import Context
 from ghapp.store import events, messages
-from ghapp.store.base import Tx
+from ghapp.store.base import StoreError, Tx
 from ghapp.store.deploys import Deploy
 from ghapp.store.messages import Message
 from tests.protocol.rig import Rig
+
+WITHIN_S = 30
 
 
 @dataclass
 class Room:
     """A channel in memory with one message a deploy. It says the state that the deploy is in when it says it; errors in
-    ``before`` are raised instead, those in ``after`` when it was said."""
+    ``before`` are raised instead, those in ``after`` when it was said. #a hangs until ``gate`` is set."""
 
     one_service: bool = True
     targets: tuple[str, ...] = ("#a",)
@@ -32,6 +34,8 @@ class Room:
     looked: int = 0
     gate: asyncio.Event | None = None
     entered: asyncio.Event = field(default_factory=asyncio.Event)
+    spoke: asyncio.Event = field(default_factory=asyncio.Event)
+    entries: int = 0
 
     async def deploy_changed(self, tx: Tx, ctx: Context, deploy: Deploy) -> None:
         for target in self.targets:
@@ -65,12 +69,21 @@ class Room:
             )
             text = rows[0]["state"]
         self.entered.set()
-        if self.gate:
+        self.entries += 1
+        if self.gate and message.target == "#a":
             await self.gate.wait()
         self.said.append((message.target, text))
+        self.spoke.set()
         if self.after:
             raise self.after.pop(0)
         return Said(message.body, ctx.now() + self.again_in_ms if self.again_in_ms else None)
+
+    async def has_said(self, target: str, count: int) -> None:
+        """Wait until it has said so much there."""
+        async with asyncio.timeout(WITHIN_S):
+            while [where for where, _ in self.said].count(target) < count:
+                self.spoke.clear()
+                await self.spoke.wait()
 
 
 @pytest.fixture
@@ -183,6 +196,49 @@ async def test_a_channel_that_breaks_delays_only_itself(rig: Rig, room: Room) ->
     await rig.deliver()
     assert rig.shown(deploy)[-1] == "error"
     hanging.cancel()
+
+
+async def test_a_target_that_hangs_holds_up_no_other_and_hears_one_thing_at_a_time(rig: Rig, room: Room) -> None:
+    room.targets, room.gate = ("#a", "#b"), asyncio.Event()
+    ctx = rig.ctx
+    for minute in range(25):
+        lock = Lock("ana", f"db {minute}", ctx.now(), None, None, None)
+        await ctx.decide(lambda tx, lock=lock: room.lock_changed(tx, ctx, LockChange("locked", lock)))  # type: ignore[misc]
+        await rig.pass_s(60)
+    await rig.deployment()
+    speaking = asyncio.create_task(messaging.say_forever(ctx, "room"))
+    await room.has_said("#b", 1)
+    await rig.deployment("production")
+    await room.has_said("#b", 2)
+    assert room.entries == 3, "that in #a is under way"
+    room.gate.set()
+    await room.has_said("#a", 27)
+    assert room.entries == 29
+    speaking.cancel()
+    await asyncio.wait([speaking])
+
+
+async def test_a_round_is_over_when_all_is_said_whatever_fails(
+    rig: Rig, room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room.targets, room.gate = ("#b", "#a"), asyncio.Event()
+    doubt, failures = messages.doubt, [StoreError("the disk is full")]
+
+    async def fails_once(tx: Tx, message_id: int) -> None:
+        if failures:
+            raise failures.pop()
+        await doubt(tx, message_id)
+
+    monkeypatch.setattr(messages, "doubt", fails_once)
+    await rig.deployment()
+    saying = asyncio.create_task(messaging.say_due(rig.ctx, "room"))
+    await room.entered.wait()
+    assert not saying.done()
+    room.gate.set()
+    assert await saying == 2
+    assert room.said == [("#a", "queued")]
+    await say_all(rig)
+    assert room.said == [("#a", "queued"), ("#b", "queued")]
 
 
 async def test_what_cannot_be_saved_delays_only_itself(rig: Rig, room: Room) -> None:
