@@ -77,12 +77,12 @@ class Context:
     ``started_at``: nothing expires before the app has been up for a while, because nobody could reach it.
     ``handed_out``: deploy id -> end (ms) of the newest repository token that its runner was given by this process;
     ``told_cancel``: deploys whose runner was told of a cancel by it. ``quiet_until``: (provider, account), or (channel,
-    ""), -> when (ms) it wants to be asked again, where it said so. ``token_uses``: token id -> its last use (ms) that
-    is not saved yet. ``looked``: deploy id -> when (ms) it may be judged again as often as ever
-    (`core.automatic.LOOKS`). ``names``: deploy id -> ``app#number``, of those last spoken of. ``compared``: (repository
-    row, base, head) -> what lies between two shas, which never changes. ``accounts``: whose events count, and whose
-    repositories may configure themselves; empty: those of the account that the provider's own standing belongs to.
-    Whoever replaces ``apps`` holds ``configuring``. ``stopping``: long polls end at once.
+    target; none where all are one service), -> when (ms) it wants to be asked again, where it said so. ``token_uses``:
+    token id -> its last use (ms) that is not saved yet. ``looked``: deploy id -> when (ms) it may be judged again as
+    often as ever (`core.automatic.LOOKS`). ``names``: deploy id -> ``app#number``, of those last spoken of.
+    ``compared``: (repository row, base, head) -> what lies between two shas, which never changes. ``accounts``: whose
+    events count, and whose repositories may configure themselves; empty: those of the account that the provider's own
+    standing belongs to. Whoever replaces ``apps`` holds ``configuring``. ``stopping``: long polls end at once.
 
     ``also`` is done in every transaction that decides, with what came of it: in a copy of the context for somebody
     whose asking is to be remembered together with what it did.

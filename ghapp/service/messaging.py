@@ -30,8 +30,9 @@ async def say_forever(ctx: Context, channel: str) -> None:
     """Until cancelled."""
 
     async def next_at(tx: Tx, now: int) -> int | None:
-        quiet_until = _quiet_until(ctx, channel)
-        return quiet_until if quiet_until > now else await messages.next_at(tx, channel, now)
+        quiet = [until for (name, _), until in ctx.quiet_until.items() if name == channel and until > now]
+        due_at = await messages.next_at(tx, channel, now)
+        return min([*quiet, *([due_at] if due_at is not None else [])], default=None)
 
     async with asyncio.TaskGroup() as group:
         lines = _Lines(ctx, channel, group)
@@ -58,12 +59,10 @@ class _Lines:
     async def begin(self) -> int:
         """Begin with the targets that something is due to; how many."""
         now = self._ctx.now()
-        if _quiet_until(self._ctx, self._channel) > now:
-            return 0
         due = await self._ctx.stores.main.read(lambda tx: messages.due(tx, self._channel, now, BATCH))
         targets: dict[str, list[Message]] = {}
         for message in due:
-            if message.target not in self._under_way:
+            if message.target not in self._under_way and not _is_quiet(self._ctx, message):
                 targets.setdefault(message.target, []).append(message)
         for target, owed in targets.items():
             self._under_way.add(target)
@@ -76,7 +75,7 @@ class _Lines:
         try:
             for message in owed:
                 async with self._gate:
-                    if _quiet_until(self._ctx, self._channel) > self._ctx.now() or not await _say(self._ctx, message):
+                    if _is_quiet(self._ctx, message) or not await _say(self._ctx, message):
                         break
             self._ctx.signals.send(TOPIC)
         except Exception:
@@ -85,8 +84,13 @@ class _Lines:
             self._under_way.remove(target)
 
 
-def _quiet_until(ctx: Context, channel: str) -> int:
-    return ctx.quiet_until.get((channel, ""), 0)
+def _is_quiet(ctx: Context, message: Message) -> bool:
+    return ctx.quiet_until.get(_limited(ctx, message), 0) > ctx.now()
+
+
+def _limited(ctx: Context, message: Message) -> tuple[str, str]:
+    """Whom a rate limit is one of: the channel, or the target."""
+    return message.channel, "" if ctx.channels[message.channel].one_service else message.target
 
 
 async def _say(ctx: Context, message: Message) -> bool:
@@ -111,8 +115,8 @@ async def _say(ctx: Context, message: Message) -> bool:
             log.exception("what came of a message is not saved")
             attempt = Attempt(Fate.UNSURE, "What came of it could not be saved.")
             await ctx.stores.main.write(lambda tx: _settle(tx, ctx, taken, attempt, None))
-        if attempt.wait_ms is not None and ctx.channels[taken.channel].one_service:
-            ctx.quiet_until[(taken.channel, "")] = ctx.now() + attempt.wait_ms
+        if attempt.wait_ms is not None:
+            ctx.quiet_until[_limited(ctx, taken)] = ctx.now() + attempt.wait_ms
         if attempt.fate is not Fate.SHOWN:
             log.warning("not said", fate=attempt.fate.value, why=attempt.problem)
         return attempt.fate is Fate.SHOWN

@@ -153,6 +153,20 @@ async def test_one_that_hangs_keeps_nobody_waiting(
     assert kinds(there, "/ends") == ["deploy.succeeded"]
 
 
+async def test_who_wants_to_be_left_alone_is_by_all_that_is_owed_to_that_address(kedge: World, there: Receiver) -> None:
+    there.answers = [(503, 3600)]
+    await kedge.ask(environment="staging")
+    await told(kedge)
+    deploy = await kedge.claim()
+    await kedge.start(deploy)
+    await kedge.finish(deploy)
+    await told(kedge, 3000)
+    assert (kinds(there, "/all"), kinds(there, "/ends")) == (["deploy.queued"], ["deploy.succeeded"])
+    await told(kedge, 601)
+    await told(kedge)
+    assert sorted(kinds(there, "/all")[1:]) == ["deploy.claimed", "deploy.queued", "deploy.running", "deploy.succeeded"]
+
+
 @pytest.mark.parametrize("asked", ["9" * 30, "9" * 400])
 async def test_who_wants_to_be_left_alone_for_ever_is_for_a_day_and_nobody_else(
     kedge: World, there: Receiver, asked: str
