@@ -53,6 +53,11 @@ class Channel(Protocol):
         """Are all targets one service, so that a rate limit of one is a limit of all?"""
         ...
 
+    @property
+    def in_order(self) -> bool:
+        """Does a message about no deploy wait for an earlier one that is still owed to the same target?"""
+        ...
+
     async def deploy_changed(self, tx: Tx, ctx: "Context", deploy: Deploy) -> None:
         """A deploy stands otherwise than before."""
         ...

@@ -59,7 +59,10 @@ class _Lines:
     async def begin(self) -> int:
         """Begin with the targets that something is due to; how many."""
         now = self._ctx.now()
-        due = await self._ctx.stores.main.read(lambda tx: messages.due(tx, self._channel, now, BATCH))
+        in_order = self._ctx.channels[self._channel].in_order
+        due = await self._ctx.stores.main.read(
+            lambda tx: messages.due(tx, self._channel, now, BATCH, in_order=in_order)
+        )
         targets: dict[str, list[Message]] = {}
         for message in due:
             if message.target not in self._under_way and not _is_quiet(self._ctx, message):

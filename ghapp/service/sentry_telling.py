@@ -21,6 +21,7 @@ class SentryTelling:
     """The channel ``sentry``; its targets are organizations."""
 
     one_service = True
+    in_order = False
 
     def __init__(self, client: SentryClient) -> None:
         self._client = client

@@ -30,6 +30,7 @@ class SlackAnswers:
     """The channel ``slack_answers``: it hears of nothing by itself."""
 
     one_service = False
+    in_order = False
 
     def __init__(self, replies: SlackReplies) -> None:
         self._replies = replies

@@ -31,6 +31,7 @@ class SlackHook:
     """The channel ``slack_webhook``, which has one target. It hears of all deploys."""
 
     one_service = True
+    in_order = False
 
     def __init__(self, hook: SlackWebhook) -> None:
         self._hook = hook

@@ -53,6 +53,7 @@ class SlackTelling:
     """The channel ``slack``. ``buttons``: somebody hears what is pressed."""
 
     one_service = True
+    in_order = True
 
     def __init__(self, client: SlackClient, people: People | None = None, *, buttons: bool = False) -> None:
         self._client = client

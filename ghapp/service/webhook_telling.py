@@ -45,6 +45,7 @@ class WebhookTelling:
     """The channel ``webhooks``. ``secrets`` sign; the first is the newest."""
 
     one_service = False
+    in_order = False
 
     def __init__(self, client: WebhookClient, secrets: Sequence[bytes]) -> None:
         self._client = client

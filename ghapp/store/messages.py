@@ -110,18 +110,23 @@ async def of_deploy(tx: Tx, deploy_id: int, channel: str) -> list[Message]:
     return [_message(row) for row in rows]
 
 
-async def due(tx: Tx, channel: str, now: int, limit: int) -> list[Message]:
-    """What a channel is to say now, in order: so many of each target."""
+async def due(tx: Tx, channel: str, now: int, limit: int, *, in_order: bool) -> list[Message]:
+    """What a channel is to say now, in order: so many of each target. ``in_order``: of what is about no deploy only
+    the oldest that is owed there."""
     rows = await tx.all(
         """SELECT * FROM messages WHERE id IN (
              SELECT id FROM (
                SELECT id, ROW_NUMBER() OVER (PARTITION BY target ORDER BY next_at, id) AS place FROM messages
-               WHERE state = 'waiting' AND channel = :channel AND next_at <= :now) AS placed
-             WHERE place <= :limit)
+               WHERE state = 'waiting' AND channel = :channel AND next_at <= :now
+               AND NOT (:in_order = 1 AND deploy_id IS NULL AND EXISTS (
+                 SELECT 1 FROM messages before WHERE before.state = 'waiting' AND before.channel = :channel
+                 AND before.target = messages.target AND before.deploy_id IS NULL AND before.id < messages.id))
+             ) AS placed WHERE place <= :limit)
            ORDER BY next_at, id""",
         channel=channel,
         now=now,
         limit=limit,
+        in_order=int(in_order),
     )
     return [_message(row) for row in rows]
 

@@ -143,6 +143,7 @@ SPECIAL: dict[str, list[dict[str, Any]]] = {
     "tokens.insert": [{"scopes": [], "apps": None, "environments": None, "labels": None, **_TOKEN}],
     "places.keep_environment": [{"app": App(2, "a1", 2)}],
     "releases.set_rolled_back": [{"before": 70}],
+    "messages.due": [{"in_order": True}, {"in_order": False}],
     "messages.put": [{"body": "{}"}],
     "messages.said": [{"body": "{}"}],
     "messages.add": [{"body": "{}"}],

@@ -26,6 +26,7 @@ class Room:
     ``before`` are raised instead, those in ``after`` when it was said. #a hangs until ``gate`` is set."""
 
     one_service: bool = True
+    in_order: bool = False
     targets: tuple[str, ...] = ("#a",)
     said: list[tuple[str, str]] = field(default_factory=list)
     before: list[Exception] = field(default_factory=list)

@@ -422,6 +422,19 @@ async def test_a_lock_whose_answer_was_lost_is_told_once(rig: Rig, slack: Memory
     assert len(slack.messages()) == len(slack.messages("C00000OPS")) == 1
 
 
+async def test_locks_are_told_in_the_order_in_which_they_changed(rig: Rig, slack: MemorySlack) -> None:
+    deploy = await rig.deployment()
+    await told(rig)
+    slack.refusals = [Unavailable("down")]
+    await rig.lock(deploy)
+    await told(rig, 0)
+    await rig.unlock(deploy)
+    await told(rig, 0.5)
+    await rig.lock(deploy)
+    await told(rig, 2)
+    assert [one.text[0] for one in slack.messages()[1:]] == ["🔒", "🔓", "🔒"]
+
+
 async def test_a_provider_that_cannot_tell_the_commits_delays_nothing(rig: Rig, slack: MemorySlack) -> None:
     async def compare(base: str, head: str) -> None:
         raise RateLimited("not now", retry_after_s=3600)
