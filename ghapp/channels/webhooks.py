@@ -1,7 +1,6 @@
 """Posts to addresses of others."""
 
 import asyncio
-import ipaddress
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+from ghapp.core.addresses import is_public
 from ghapp.core.remote import RateLimited, Refused, Unavailable
 
 TIMEOUT_S = 15
@@ -61,8 +61,8 @@ async def _pinned(url: URL) -> aiohttp.TCPConnector:
     """Connects to what the name leads to now, and that is looked at: a name could lead elsewhere a moment later."""
     loop, host, port = asyncio.get_running_loop(), url.host or "", url.port or 443
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    addresses = [entry[4][0] for entry in found]
-    if not addresses or not all(ipaddress.ip_address(one).is_global for one in addresses):
+    addresses = [str(entry[4][0]) for entry in found]
+    if not addresses or not all(is_public(one) for one in addresses):
         raise Refused(f"{host} is not an address that everybody can reach; only the operator's config may name it.")
     return aiohttp.TCPConnector(resolver=_To(found), ssl=True)
 
