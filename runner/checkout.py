@@ -3,8 +3,8 @@
 Commands run inside the checkout and may do anything there, to ``.git`` as well. So nothing in it is believed:
 the repository that this module works with (``trusted``: its config, index and HEAD) lies outside the checkout,
 and the ``.git`` that commands see is written anew for each deploy from it. What is kept between deploys are
-files whose stat, change time included, is what it was when they were written, and folders are read again only if
-theirs is another than when they were last read; that is what makes it fast.
+files whose stat, change time included, is what it was when they were written. A folder is read again only if its
+own stat has changed, or a file in it may have without git noticing. That is what makes it fast.
 """
 
 import json
@@ -14,12 +14,15 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from ghapp.vcs.git_process import Git
+from runner import record
 from runner.concurrency import in_thread, together
 from runner.git_index import Index, read_index
 from runner.mirror import Mirror, write_gitdir
-from runner.record import read_seen, read_stats, write_seen, write_stats
-from runner.tree import Layout, layout, new_trash, remove, stat_of, sweep
+from runner.record import Record
+from runner.tree import Layout, Stopped, layout, new_trash, remove, stat_of, sweep
 
 _PACK_SUFFIXES = (".pack", ".idx", ".rev")
 
@@ -67,18 +70,14 @@ class Checkout:
 
         def work(stop: threading.Event) -> None:
             trash = new_trash(self.state / "trash", stop=stop)
-            for path in (self.tree, self.trusted, self._packs_record, self._seen_record):
+            for path in (self.tree, self.trusted, self._record):
                 remove(path, trash=trash, stop=stop)
 
         await in_thread(work)
 
     @property
-    def _packs_record(self) -> Path:
-        return self.state / "packs.json"
-
-    @property
-    def _seen_record(self) -> Path:
-        return self.state / "folders.json"
+    def _record(self) -> Path:
+        return self.state / "record"
 
     @property
     def _packs(self) -> Path:
@@ -86,27 +85,17 @@ class Checkout:
 
     def _clean(self, sha: str, objects: Path, stop: threading.Event) -> None:
         self._set_up(sha, objects)
-        index = self._index(sha, self._settled_s())
+        known = record.read(self._record) if (self.trusted / "index").exists() else Record()
+        index = self._index(sha, known.swept_s)
         allowed: Layout = layout(index.files, index.submodules) | {
             b".git": {},
             b".git/objects": {},
-            b".git/objects/pack": read_stats(self._packs_record),
+            b".git/objects/pack": known.packs,
         }
         trash = new_trash(self.state / "trash", stop=stop)
-        seen = sweep(self.tree, allowed, read_seen(self._seen_record), trash=trash, stop=stop)
-        write_seen(self._seen_record, seen)
-
-    def _settled_s(self) -> int:
-        """The second in which the last use ended, after which commands were let in.
-
-        git compares change times in whole seconds (https://git-scm.com/docs/racy-git). Whatever was touched
-        since then has a change time in this second or later: git cannot miss that where the recorded one is
-        earlier.
-        """
-        try:
-            return self._packs_record.stat().st_ctime_ns // 1_000_000_000
-        except FileNotFoundError:
-            return 0
+        swept_s = trash.lstat().st_ctime_ns // 1_000_000_000
+        seen = sweep(self.tree, allowed, known.seen, trash=trash, stop=stop)
+        record.write(self._record, Record(swept_s, known.packs, seen))
 
     def _set_up(self, sha: str, objects: Path) -> None:
         """Writes the trusted repository anew, all but its index, whose stat data is what makes this fast."""
@@ -139,6 +128,11 @@ class Checkout:
                 raise Mismatch(f"{len(entries)} files are not as they should be, such as {os.fsdecode(path)!r}")
 
     def _index(self, sha: str, settled_s: int = 0) -> Index:
+        """With the stats of files that changed in this second or later.
+
+        git compares change times in whole seconds (https://git-scm.com/docs/racy-git), so it cannot miss what is
+        done from then on to an older file.
+        """
         file = self.trusted / "index"
         if not file.exists():
             return Index({})
@@ -156,15 +150,24 @@ class Checkout:
         write_gitdir(dot_git, sha=sha, head=sha, settings=settings)
         (dot_git / "packed-refs").write_bytes(tags)
         shutil.copyfile(self.trusted / "index", dot_git / "index")
-        there = {path.name for path in self._packs.iterdir()}
-        wanted = [path for path in (mirror.path / "objects" / "pack").iterdir() if path.suffix in _PACK_SUFFIXES]
-        for path in wanted:
-            if path.name not in there and not stop.is_set():
-                shutil.copyfile(path, self._packs / path.name)
-        for name in there - {path.name for path in wanted}:
-            (self._packs / name).unlink()
-        packs = {os.fsencode(path.name): stat_of(path.lstat()) for path in self._packs.iterdir()}
-        write_stats(self._packs_record, packs)
+        self._bring_packs(mirror.path / "objects" / "pack", stop)
+
+    def _bring_packs(self, source: Path, stop: threading.Event) -> None:
+        """Those that were there when the checkout was cleaned stay, with the stat that they had then: somebody may
+        have written to them since. The others are copied."""
+        known = record.read(self._record)
+        wanted = {os.fsencode(path.name): path for path in source.iterdir() if path.suffix in _PACK_SUFFIXES}
+        there = {os.fsencode(path.name): path for path in self._packs.iterdir()}
+        packs = {name: known.packs[name] for name in there.keys() & wanted.keys() & known.packs.keys()}
+        for name in there.keys() - packs.keys():
+            there[name].unlink()
+        for name in wanted.keys() - packs.keys():
+            if stop.is_set():
+                raise Stopped
+            copy = self._packs / wanted[name].name
+            shutil.copyfile(wanted[name], copy)
+            packs[name] = stat_of(copy.lstat())
+        record.write(self._record, msgspec.structs.replace(known, packs=packs))
 
     async def _verify_dot_git(self, sha: str) -> None:
         """Raises Mismatch unless commands in the checkout are told that they are at ``sha``."""

@@ -34,10 +34,11 @@ LEAST_FREE_SHARE = 0.05
 @dataclass(frozen=True, slots=True)
 class Kept:
     """A mirror or a checkout. ``lock`` is touched at each use, ``used_at`` (seconds since the epoch) is when; ``size``
-    are the bytes of disk it takes."""
+    are the bytes of disk it takes. ``trash`` is where it goes."""
 
     path: Path
     lock: Path
+    trash: Path
     used_at: float
     size: int
 
@@ -68,18 +69,20 @@ def to_delete(kept: Sequence[Kept], disk: Disk, now: float) -> list[Kept]:
 def survey(folder: Path, stop: threading.Event | None = None) -> list[Kept]:
     """The mirrors and checkouts under a work folder, as `runner.workspace` lays them out; in haste once ``stop`` is
     set."""
-    places = [(path, path.with_suffix(".lock")) for path in (folder / "mirrors").glob("*.git")]
+    mirrors = (folder / "mirrors").glob("*.git")
+    places = [(path, path.with_suffix(".lock"), path.with_suffix(".trash")) for path in mirrors]
     for path in (folder / "checkouts").glob("*/*"):
-        places.append((path, folder / "state" / path.relative_to(folder / "checkouts") / "lock"))
-    return [Kept(path, lock, _used_at(lock), _size(path, stop)) for path, lock in places]
+        state = folder / "state" / path.relative_to(folder / "checkouts")
+        places.append((path, state / "lock", state / "trash"))
+    return [Kept(path, lock, trash, _used_at(lock), _size(path, stop)) for path, lock, trash in places]
 
 
 def leftovers(folder: Path) -> Iterator[tuple[Path, Path]]:
     """Where deletions that were broken off may have left something, and the locks: nobody else looks there."""
     for trash in (folder / "mirrors").glob("*.trash"):
         yield trash, trash.with_suffix(".lock")
-    for trash in (folder / "state").glob("*/*/lock.trash"):
-        yield trash, trash.with_suffix("")
+    for trash in (folder / "state").glob("*/*/trash"):
+        yield trash, trash.with_name("lock")
 
 
 def disk_of(folder: Path) -> Disk:
@@ -126,7 +129,7 @@ async def _delete(one: Kept) -> bool:
             return False
 
         def work(stop: threading.Event) -> None:
-            remove(one.path, trash=new_trash(one.lock.with_suffix(".trash"), stop=stop), stop=stop)
+            remove(one.path, trash=new_trash(one.trash, stop=stop), stop=stop)
 
         await in_thread(work)
         return True

@@ -1,47 +1,31 @@
-"""What is remembered about a checkout from one deploy to the next, in files outside of it.
+"""What is remembered about a checkout from one deploy to the next, in a file outside of it."""
 
-What cannot be read is as if it had not been remembered: more is looked at, or made anew.
-"""
-
-import json
-import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from runner.tree import Seen, Stat
 
 
-def read_stats(path: Path) -> dict[bytes, Stat]:
-    """The stat of each file, as :func:`write_stats` has written them."""
-    return {os.fsencode(name): tuple(stat) for name, stat in _read(path)}
+class Record(msgspec.Struct, frozen=True):
+    """``swept_s``: the second in which the last sweep began; whatever was written since then was so in it or later.
+    ``packs`` are the files that were copied to the checkout's ``.git``, by their names; ``seen`` is for the next
+    sweep."""
+
+    swept_s: int = 0
+    packs: dict[bytes, Stat] = {}
+    seen: dict[bytes, Seen] = {}
 
 
-def write_stats(path: Path, stats: Mapping[bytes, Stat]) -> None:
-    _write(path, {os.fsdecode(name): stat for name, stat in stats.items()})
-
-
-def read_seen(path: Path) -> dict[bytes, Seen]:
-    """What each folder was seen to be, as :func:`write_seen` has written it."""
-    return {
-        os.fsencode(folder): Seen(tuple(stat), tuple(os.fsencode(below) for below in folders))
-        for folder, (stat, folders) in _read(path)
-    }
-
-
-def write_seen(path: Path, seen: Mapping[bytes, Seen]) -> None:
-    values = {folder: (one.stat, [os.fsdecode(below) for below in one.folders]) for folder, one in seen.items()}
-    _write(path, {os.fsdecode(folder): value for folder, value in values.items()})
-
-
-def _read(path: Path) -> list[tuple[str, Any]]:
+def read(path: Path) -> Record:
+    """An empty one where there is none, or none that can be read: then everything is looked at, or made anew."""
     try:
-        return list(json.loads(path.read_text()).items())
-    except (FileNotFoundError, ValueError):
-        return []
+        return msgspec.msgpack.decode(path.read_bytes(), type=Record)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return Record()
 
 
-def _write(path: Path, values: Mapping[str, object]) -> None:
+def write(path: Path, record: Record) -> None:
     fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps(values))
+    fresh.write_bytes(msgspec.msgpack.encode(record))
     fresh.replace(path)

@@ -7,6 +7,7 @@ and relative to the checkout, as git has them; folders are never followed throug
 """
 
 import os
+import re
 import secrets
 import stat
 import threading
@@ -38,6 +39,10 @@ class Stopped(Exception):
     """The walk was told to stop."""
 
 
+class Mounted(OSError):
+    """Something is mounted in the checkout. The text is a sentence, with what to do."""
+
+
 def layout(files: Mapping[bytes, Stat | None], folders: Iterable[bytes]) -> dict[bytes, dict[bytes, Stat | None]]:
     """The layout with exactly these files, and these folders even if empty."""
     result: dict[bytes, dict[bytes, Stat | None]] = {b"": {}}
@@ -63,19 +68,21 @@ def stat_of(found: os.stat_result) -> Stat:
 def sweep(
     root: Path, allowed: Layout, seen: Mapping[bytes, Seen], *, trash: Path, stop: threading.Event
 ) -> dict[bytes, Seen]:
-    """Removes from ``root`` everything that is not in ``allowed``, or was touched since its stat was recorded.
+    """Removes from ``root`` everything that is not in ``allowed``, or has not the stat that it must have.
 
     Folders get their usual mode. One that is as an earlier sweep has ``seen`` it is not read again: whatever is
     added to a folder, renamed or deleted in it changes its change time. ``trash`` is a fresh, empty folder on the
     same file system; its mode is the usual one. Returns what is for the next sweep.
 
     Raises:
-        OSError: something resists, such as a mount point or an immutable file.
+        Mounted: nothing was removed.
+        OSError: something resists, such as an immutable file.
         Stopped: ``stop`` was set.
     """
     usual = os.lstat(trash)
     dump = os.fsencode(trash)
     top = os.fsencode(root)
+    _refuse_mounts(os.path.realpath(top))
     numbers = count()
     fresh = {}
     pending = [b""]
@@ -86,6 +93,7 @@ def sweep(
         path = os.path.join(top, folder) if folder else top
         found = _with_usual_mode(path, usual)
         known = seen.get(folder)
+        foreign: list[bytes] = []
         if not known or known.stat != stat_of(found) or not _may_be_passed_over(folder, known, allowed):
             _without_attributes(path)
             keep, foreign = _sort(path, folder, allowed)
@@ -93,7 +101,7 @@ def sweep(
             for name in foreign:
                 _discard(os.path.join(path, name), dump, numbers, stop)
         pending += known.folders
-        if known.stat[0] < usual.st_ctime_ns:  # else it could change again and look the same
+        if not foreign and known.stat[0] < usual.st_ctime_ns:  # else it could change again and look the same
             fresh[folder] = known
     return fresh
 
@@ -129,11 +137,19 @@ def _add_folder(result: dict[bytes, dict[bytes, Stat | None]], folder: bytes) ->
         folder = folder.rpartition(b"/")[0]
 
 
+def _refuse_mounts(top: bytes) -> None:
+    """What is mounted in the checkout is somewhere else too, where nothing shall be removed: proc_pid_mountinfo(5)."""
+    for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
+        point = re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), line.split(b" ")[4])
+        if point == top or point.startswith(top + b"/"):
+            raise Mounted(f"{os.fsdecode(point)} is a mount point. Unmount it, then deploy again.")
+
+
 def _with_usual_mode(path: bytes, usual: os.stat_result) -> os.stat_result:
     """Gives a folder the usual mode, and returns what was found."""
     found = os.lstat(path)
-    if found.st_dev != usual.st_dev:
-        raise OSError(f"{os.fsdecode(path)} is a mount point")
+    if not stat.S_ISDIR(found.st_mode):  # somebody has just replaced it: what a link leads to is not ours
+        raise NotADirectoryError(f"{os.fsdecode(path)} is no folder any more")
     if stat.S_IMODE(found.st_mode) != stat.S_IMODE(usual.st_mode):
         os.chmod(path, stat.S_IMODE(usual.st_mode))
     return found
@@ -148,7 +164,10 @@ def _without_attributes(path: bytes) -> None:
 
 
 def _may_be_passed_over(folder: bytes, seen: Seen, allowed: Layout) -> bool:
-    """Whether nothing in an unchanged folder needs a look: no file's stat, no folder that may no longer be there."""
+    """Whether nothing in an unchanged folder needs a look: no file's stat, no folder that may no longer be there.
+
+    Nor a file that may no longer be there: git has deleted it, which has changed the folder.
+    """
     return all(below in allowed for below in seen.folders) and not any(allowed[folder].values())
 
 

@@ -28,6 +28,7 @@ from runner.checkout import Checkout, Mismatch
 from runner.concurrency import locked, together
 from runner.git_index import BadIndex
 from runner.mirror import Mirror, Remote
+from runner.tree import Mounted
 
 _SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _DISK_FULL = "The runner's disk is full. Free some space under its work folder, then deploy again."
@@ -246,6 +247,8 @@ class _Job:
             raise _Doubt(about, _told(error)) from error
         except (Mismatch, BadIndex) as error:
             raise _Doubt("checkout", str(error)) from error
+        except Mounted as error:
+            raise WorkspaceError(str(error)) from error
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise WorkspaceError(f"{_DISK_FULL}\n{error}") from error

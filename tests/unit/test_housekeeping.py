@@ -11,7 +11,7 @@ ROOMY = Disk(total=1000, free=900)
 
 
 def kept(name: str, unused_s: float, size: int = 100) -> Kept:
-    return Kept(Path(name), Path(f"{name}.lock"), NOW - unused_s, size)
+    return Kept(Path(name), Path(f"{name}.lock"), Path(f"{name}.trash"), NOW - unused_s, size)
 
 
 DAYS = 86_400.0

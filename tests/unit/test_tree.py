@@ -1,5 +1,6 @@
 """Which folders of a checkout are read again, and which are known to hold what they held."""
 
+import stat
 import threading
 from pathlib import Path
 
@@ -81,6 +82,18 @@ def test_so_is_one_with_a_folder_that_may_no_longer_be_there(root: Path) -> None
     seen = _swept(root, {})
     _swept(root, seen, {b"": {}, b"lib": {b"a": None}})
     assert [path.name for path in (root / "lib").iterdir()] == ["a"]
+
+
+def test_what_a_folder_was_replaced_by_is_not_followed(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir(mode=0o700)
+    (tmp_path / "outside/precious").write_text("x")
+    (root / "lib").rename(tmp_path / "lib")
+    (root / "lib").symlink_to(tmp_path / "outside")
+    as_if_just_read = {b"": Seen(stat_of(root.lstat()), (b"lib",))}
+    with pytest.raises(NotADirectoryError):
+        _swept(root, as_if_just_read)
+    assert stat.S_IMODE((tmp_path / "outside").lstat().st_mode) == 0o700
+    assert (tmp_path / "outside/precious").exists()
 
 
 def test_what_changed_in_the_moment_of_the_sweep_is_not_remembered(root: Path) -> None:

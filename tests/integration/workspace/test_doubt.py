@@ -124,9 +124,9 @@ def forgotten(shop: Desk) -> None:
     shutil.rmtree(shop.folder / "state")
 
 
-def damaged_records(shop: Desk) -> None:
-    for name in ("packs.json", "folders.json"):
-        (shop.folder / "state/shop/production" / name).write_text('{"x": ')
+def damaged_record(shop: Desk) -> None:
+    record = shop.folder / "state/shop/production/record"
+    record.write_bytes(record.read_bytes()[:-7])
 
 
 OF_THE_MIRROR: list[Damage] = [
@@ -150,7 +150,7 @@ OF_THE_CHECKOUT: list[Damage] = [
     foreign_trusted_settings,
     half_deleted,
     forgotten,
-    damaged_records,
+    damaged_record,
 ]
 CASES = [
     *((damage, which) for damage in OF_THE_MIRROR for which in ("same", "new")),

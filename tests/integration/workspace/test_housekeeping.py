@@ -104,6 +104,7 @@ async def test_what_a_broken_off_deletion_left_goes(shop: Desk, monkeypatch: pyt
     with monkeypatch.context() as broken_off:
         broken_off.setattr(housekeeping, "remove", remove)
         assert len(await tidy(shop.folder, ())) == len(found) == 2
-    assert sum(one.is_file() for one in shop.folder.rglob("*.trash/**/*")) > 2
+    in_trash = ("mirrors/*.trash/**/*", "state/*/*/trash/**/*")
+    assert all(any(one.is_file() for one in shop.folder.glob(place)) for place in in_trash)
     await tidy(shop.folder, ())
-    assert not [one for one in shop.folder.rglob("*.trash/**/*") if one.is_file()]
+    assert not [one for place in in_trash for one in shop.folder.glob(place) if one.is_file()]
