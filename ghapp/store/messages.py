@@ -147,10 +147,11 @@ async def next_at(tx: Tx, channel: str, now: int) -> int | None:
 
 
 async def oldest_due(tx: Tx, channels: Sequence[str], now: int) -> int | None:
-    """Since when the oldest message that was not said is due, of these channels; None where nothing is."""
+    """Since when the oldest message that was not said is due, of these channels, however often it was tried; None where
+    nothing is."""
     row = await tx.one(
-        """SELECT MIN(next_at) AS at FROM messages
-           WHERE state = 'waiting' AND channel = ANY(:channels) AND next_at <= :now""",
+        """SELECT MIN(COALESCE(due_since, next_at)) AS at FROM messages
+           WHERE state = 'waiting' AND channel = ANY(:channels) AND COALESCE(due_since, next_at) <= :now""",
         channels=list(channels),
         now=now,
     )
@@ -165,7 +166,7 @@ async def doubt(tx: Tx, message_id: int) -> None:
 async def said(tx: Tx, message_id: int, body: str, now: int) -> None:
     """The answer is known, and what the channel keeps of it."""
     await tx.run(
-        "UPDATE messages SET body = :body, said_at = :now, unsure = 0, attempts = 0 WHERE id = :id",
+        "UPDATE messages SET body = :body, said_at = :now, unsure = 0, attempts = 0, due_since = NULL WHERE id = :id",
         id=message_id,
         body=body,
         now=now,
@@ -179,8 +180,8 @@ async def wait(tx: Tx, message_id: int, next_at: int) -> None:
 
 async def postpone(tx: Tx, message_id: int, next_at: int, *, unsure: bool, problem: str | None) -> None:
     await tx.run(
-        """UPDATE messages SET next_at = :next_at, attempts = attempts + 1, unsure = :unsure, problem = :problem
-           WHERE id = :id""",
+        """UPDATE messages SET due_since = COALESCE(due_since, next_at), next_at = :next_at, attempts = attempts + 1,
+           unsure = :unsure, problem = :problem WHERE id = :id""",
         id=message_id,
         next_at=next_at,
         unsure=int(unsure),

@@ -149,15 +149,19 @@ async def next_at(tx: Tx, now: int) -> int | None:
 
 
 async def oldest_due(tx: Tx, now: int) -> int | None:
-    """Since when the oldest undelivered notice is due; None where nothing is."""
-    row = await tx.one("SELECT MIN(next_at) AS at FROM notices WHERE state = 'waiting' AND next_at <= :now", now=now)
+    """Since when the oldest undelivered notice is due, however often it was tried; None where nothing is."""
+    row = await tx.one(
+        """SELECT MIN(COALESCE(due_since, next_at)) AS at FROM notices
+           WHERE state = 'waiting' AND COALESCE(due_since, next_at) <= :now""",
+        now=now,
+    )
     return row["at"] if row else None
 
 
 async def postpone(tx: Tx, notice_id: int, next_at: int, *, unsure: bool, problem: str | None) -> None:
     await tx.run(
-        """UPDATE notices SET next_at = :next_at, attempts = attempts + 1, unsure = :unsure, problem = :problem
-           WHERE id = :id""",
+        """UPDATE notices SET due_since = COALESCE(due_since, next_at), next_at = :next_at, attempts = attempts + 1,
+           unsure = :unsure, problem = :problem WHERE id = :id""",
         id=notice_id,
         next_at=next_at,
         unsure=int(unsure),
@@ -167,7 +171,11 @@ async def postpone(tx: Tx, notice_id: int, next_at: int, *, unsure: bool, proble
 
 async def put_off(tx: Tx, notice_id: int, next_at: int) -> None:
     """Not now: somebody else may be writing. That is no attempt."""
-    await tx.run("UPDATE notices SET next_at = :next_at WHERE id = :id", id=notice_id, next_at=next_at)
+    await tx.run(
+        "UPDATE notices SET due_since = COALESCE(due_since, next_at), next_at = :next_at WHERE id = :id",
+        id=notice_id,
+        next_at=next_at,
+    )
 
 
 async def doubt(tx: Tx, notice_id: int) -> None:
@@ -177,7 +185,7 @@ async def doubt(tx: Tx, notice_id: int) -> None:
 
 async def trust(tx: Tx, notice_id: int) -> None:
     """The answer to what was sent before is known; what is wanted now has not been sent."""
-    await tx.run("UPDATE notices SET unsure = 0 WHERE id = :id", id=notice_id)
+    await tx.run("UPDATE notices SET unsure = 0, due_since = NULL WHERE id = :id", id=notice_id)
 
 
 async def end(tx: Tx, notice_id: int, state: str, problem: str | None = None) -> None:

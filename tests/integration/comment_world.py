@@ -72,8 +72,9 @@ class World:
 
     async def _due(self, tx: Tx) -> bool:
         now = self.clock[0]
-        unsaid = await messages.oldest_due(tx, list(self.ctx.channels), now) if self.waits_for_channels else None
-        return bool(await inbox.due(tx, now, 1) or await outbox.due(tx, now, 1) or unsaid is not None)
+        channels = self.ctx.channels if self.waits_for_channels else {}
+        unsaid = [await messages.due(tx, name, now, 1, in_order=one.in_order) for name, one in channels.items()]
+        return bool(await inbox.due(tx, now, 1) or await outbox.due(tx, now, 1) or any(unsaid))
 
     async def later(self) -> None:
         """So much later that everything that has happened is told."""

@@ -8,7 +8,7 @@ import pytest
 
 from ghapp.core.remote import NotFound, RateLimited, RemoteError, Unauthorized, Unavailable
 from ghapp.core.values import Lock
-from ghapp.service import acting, locking, messaging, sweeping
+from ghapp.service import acting, locking, measuring, messaging, sweeping
 from ghapp.service.channel import LockChange, Said
 from ghapp.service.context import Context
 from ghapp.store import events, messages
@@ -167,6 +167,28 @@ async def test_a_rate_limit_makes_the_channel_quiet_for_as_long_as_it_asks(rig: 
     await rig.pass_s(31)
     await say_all(rig)
     assert len(room.said) == 4
+
+
+async def test_how_far_a_channel_is_behind_grows_while_it_is_away(rig: Rig, room: Room) -> None:
+    async def lag() -> float:
+        return (await rig.ctx.stores.main.read(lambda tx: measuring.lags(tx, rig.ctx, rig.clock[0])))[2]
+
+    room.before = [Unavailable("away"), RateLimited("slow down", retry_after_s=600), Unavailable("away")]
+    room.again_in_ms = 60_000
+    deploy = await rig.deployment()
+    for away_s in (0, 2, 602):
+        await rig.pass_s(away_s)
+        await say_all(rig)
+    assert (room.before, await lag()) == ([], 604)
+    await rig.pass_s(10)
+    await say_all(rig)
+    assert (len(room.said), await lag()) == (1, 0), "more is to be said later"
+    await rig.pass_s(70)
+    room.before = [Unavailable("away")]
+    await say_all(rig)
+    assert await lag() == 10
+    await rig.cancel(deploy)
+    assert await lag() == 10, "what it is owed for besides makes it no younger"
 
 
 async def test_what_is_refused_is_told_on_the_page_and_not_tried_again(rig: Rig, room: Room) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from ghapp.core.remote import Forbidden, NotFound, RateLimited, Refused, RemoteError, Unauthorized, Unavailable
 from ghapp.core.values import DESCRIPTION_LIMIT
-from ghapp.service import outgoing, sweeping
+from ghapp.service import measuring, outgoing, sweeping
 from ghapp.store import outbox
 from ghapp.store.deploys import Deploy
 from ghapp.store.outbox import Notice
@@ -335,6 +335,24 @@ async def test_server_errors_are_tried_again_with_growing_pauses(rig: Rig) -> No
     assert rig.shown(deploy) == ["queued"]
     assert pauses == sorted(pauses)
     assert pauses[-1] >= 6_000
+
+
+async def test_how_far_the_outbox_is_behind_grows_while_the_provider_is_away(rig: Rig) -> None:
+    async def lag() -> float:
+        return (await rig.ctx.stores.main.read(lambda tx: measuring.lags(tx, rig.ctx, rig.clock[0])))[1]
+
+    rig.provider.refusals = [Unavailable("away"), RateLimited("slow down", retry_after_s=600)]
+    deploy = await rig.deployment()
+    for away_s in (0, 2, 300):
+        await rig.pass_s(away_s)
+        await rig.deliver()
+    assert (rig.provider.refusals, await lag()) == ([], 302)
+    await rig.pass_s(300)
+    await rig.cancel(deploy)
+    assert await lag() == 602, "what is wanted instead is owed since then too"
+    await rig.pass_s(1)
+    await rig.deliver()
+    assert (rig.shown(deploy), await lag()) == (["error"], 0)
 
 
 async def test_a_limit_is_honoured_by_what_is_wanted_meanwhile_too(rig: Rig) -> None:
