@@ -52,12 +52,22 @@ class SentryClient:
                     method, url, json=body, headers=headers, allow_redirects=False, **self._proxy
                 ) as response,
             ):
-                answer = await response.content.read(_BODY_LIMIT)
+                answer = await _body(response)
                 if not 200 <= response.status < 300:
                     raise _failure(response, answer)
                 return json.loads(answer) if method == "GET" else None
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise Unavailable(f"Sentry cannot be reached: {type(error).__name__}.") from error
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    """Of one that is too long the beginning. ``content.read`` would give what has come so far."""
+    body = bytearray()
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) > _BODY_LIMIT:
+            break
+    return bytes(body)
 
 
 def _failure(response: aiohttp.ClientResponse, answer: bytes) -> RemoteError:

@@ -93,6 +93,15 @@ async def test_it_is_marked_once_whatever_is_lost(it: Watched, lost: list[int | 
     assert len(it.sentry.deploys[sha("a")]) == 1
 
 
+async def test_it_is_marked_once_beside_many_others(it: Watched) -> None:
+    it.sentry.deploys[sha("a")] = [{"name": f"other#{number}", "url": "x" * 5000} for number in range(100)]
+    it.there.answers = [200, 500, 200, 200, "lost"]
+    deploy = await it.goes_live("a")
+    for _ in range(4):
+        await it.told(60)
+    assert [one["name"] for one in it.sentry.deploys[sha("a")]].count(deploy.name) == 1
+
+
 @pytest.mark.parametrize(
     ("organization", "projects", "said"),
     [
