@@ -186,8 +186,10 @@ def _workers(settings: Settings, ctx: Context) -> list[tuple[str, Coroutine[None
     alone = settings.inbound == "none"
     every_s = reconciling.ALONE_S if alone else reconciling.BESIDE_S
     list_ms = discovering.ALONE_MS if alone else discovering.BESIDE_MS
+    services = _services(ctx)
     workers: list[tuple[str, Coroutine[None, None, None]]] = [
-        ("inbox", work.work_forever(ctx, _services(ctx))),
+        ("inbox", work.work_forever(ctx, services.keys())),
+        *((f"{name} inbox", work.serve_forever(ctx, name, service)) for name, service in services.items()),
         ("reconciler", reconciling.reconcile_forever(ctx, every_s)),
         ("outbox", outgoing.deliver_forever(ctx)),
         *((name, messaging.say_forever(ctx, name)) for name in ctx.channels),
@@ -208,8 +210,8 @@ def _workers(settings: Settings, ctx: Context) -> list[tuple[str, Coroutine[None
     return workers
 
 
-def _services(ctx: Context) -> work.Services:
-    """Who tells Kedge something and is no provider."""
+def _services(ctx: Context) -> dict[str, work.Service]:
+    """Who tells Kedge something and is no provider, by the name under which the inbox keeps it."""
     telling = ctx.channels.get(slack_telling.NAME)
     if isinstance(telling, SlackTelling) and telling.people:
         return {slack_telling.NAME: partial(slack_hearing.prepare, telling.people)}

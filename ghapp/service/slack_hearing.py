@@ -14,6 +14,7 @@ from ghapp.core import answers, chat
 from ghapp.core.actors import PERSON_SCOPES, Actor
 from ghapp.core.answers import Action, Answer, Line, said
 from ghapp.core.config import AppConfig
+from ghapp.core.remote import Unavailable
 from ghapp.core.values import Chat, Door
 from ghapp.notify import slack_answer as notes
 from ghapp.notify.slack import BUTTON, Body
@@ -31,6 +32,8 @@ from ghapp.store.inbox import Delivery
 SIZE_LIMIT = 256 * 1024
 #: What could not be done for so long, since somebody could not be asked, is not done any more.
 TOO_OLD_MS = 10 * 60_000
+#: Others are not held up for longer by one whom nobody can be asked about.
+PATIENCE_S = 5.0
 TOO_LARGE = "too_large"
 
 
@@ -120,12 +123,12 @@ class _Hearing:
         self._asked = asked
 
     async def answer(self) -> Body:
-        login = await self._people.login(self._asked.user_id)
-        if login is None:
-            return notes.answered(said(answers.nobody_in_slack(self._asked.user_id), done=False))
         late_by = self._ctx.now() - self._delivery.received_at
         if late_by > TOO_OLD_MS:
             return notes.answered(said(answers.too_old(late_by // 60_000), done=False))
+        login = await self._login()
+        if login is None:
+            return notes.answered(said(answers.nobody_in_slack(self._asked.user_id), done=False))
         apps = await _readable(self._ctx, login)
         if self._asked.pressed:
             return notes.answered(await self._carry_out(login, apps, self._asked.pressed))
@@ -135,6 +138,13 @@ class _Hearing:
         if isinstance(command, chat.Help):
             return notes.help_page([f"{app.name}: {', '.join(one.name for one in app.environments)}" for app in apps])
         return notes.answered(await self._carry_out(login, apps, command))
+
+    async def _login(self) -> str | None:
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                return await self._people.login(self._asked.user_id)
+        except TimeoutError:
+            raise Unavailable(f"Slack did not say within {PATIENCE_S:g} s who asks.") from None
 
     async def _carry_out(self, login: str, apps: list[AppConfig], what: chat.Command | _Pressed) -> Answer:
         if not apps:

@@ -3,7 +3,7 @@
 An id is its sender's, and none other's: it is kept with the sender's name before it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from ghapp.store.base import Row, Tx
@@ -41,6 +41,11 @@ def _key(sender: str, guid: str) -> str:
     return f"{sender} {guid}"
 
 
+def _sent_by(sender: str) -> str:
+    key = _key(sender, "")
+    return f"substr(guid, 1, {len(key)}) = '{key}'"
+
+
 async def store(tx: Tx, sender: str, guid: str, event: str, body: bytes, now: int) -> bool:
     """Take a delivery in; False if this id was known."""
     changed = await tx.run(
@@ -61,11 +66,13 @@ async def known(tx: Tx, sender: str, guids: Sequence[str]) -> set[str]:
     return {row["guid"].partition(" ")[2] for row in rows}
 
 
-async def due(tx: Tx, now: int, limit: int) -> list[Delivery]:
-    """Deliveries to work on, in the order they came in."""
+async def due(tx: Tx, now: int, limit: int, *, sender: str | None = None, but: Collection[str] = ()) -> list[Delivery]:
+    """Deliveries to work on, in the order they came in: of all senders, of one, or of all ``but`` some."""
+    which = [_sent_by(sender)] if sender else [f"NOT {_sent_by(name)}" for name in but]
+    waiting = " AND ".join(["state = 'waiting'", "next_at <= :now", *which])
     # +id is sorted. By id SQLite would read the whole table in its order (https://www.sqlite.org/optoverview.html).
     rows = await tx.all(
-        """SELECT v.* FROM (SELECT id FROM deliveries WHERE state = 'waiting' AND next_at <= :now
+        f"""SELECT v.* FROM (SELECT id FROM deliveries WHERE {waiting}
              ORDER BY +id LIMIT :limit) AS due JOIN deliveries v ON v.id = due.id ORDER BY v.id""",
         now=now,
         limit=limit,

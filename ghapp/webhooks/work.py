@@ -1,12 +1,12 @@
-"""The inbox worker: stored deliveries, in order per repository, each with its effects in one transaction."""
+"""The workers of the inbox: stored deliveries, each with its effects in one transaction. One works on those of the
+providers, in order per repository; a service that is none has one of its own, so that it holds up no provider."""
 
 import asyncio
 import random
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from functools import partial
-from types import MappingProxyType
 
 import structlog
 from structlog.contextvars import bound_contextvars
@@ -32,9 +32,8 @@ PROBLEM_LIMIT = 8_000
 #: What is asked before anything is decided, and the plan that is then carried out; or the sentence that says why the
 #: delivery is ignored.
 Prepare = Callable[[], Awaitable[hearing.Plan | str]]
-#: By sender, those that are no providers: how one of their deliveries is prepared. Each is worked on by itself.
-Services = Mapping[str, Callable[[Context, Delivery], Awaitable[hearing.Plan | str]]]
-NO_SERVICES: Services = MappingProxyType({})
+#: How one of a service's deliveries is prepared.
+Service = Callable[[Context, Delivery], Awaitable[hearing.Plan | str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +45,33 @@ class _Work:
     prepare: Prepare
 
 
-async def work_forever(ctx: Context, services: Services = NO_SERVICES) -> None:
-    """Until cancelled."""
+async def work_forever(ctx: Context, services: Collection[str] = ()) -> None:
+    """Until cancelled, on what all but these services sent."""
     await workers.forever(ctx, "inbox", partial(work_due, services=services), inbox.next_at)
 
 
-async def work_due(ctx: Context, services: Services = NO_SERVICES) -> int:
+async def serve_forever(ctx: Context, sender: str, service: Service) -> None:
+    """Until cancelled, on what this service sent."""
+    await workers.forever(ctx, "inbox", partial(_serve_due, sender=sender, service=service), inbox.next_at)
+
+
+async def work_due(ctx: Context, services: Collection[str] = ()) -> int:
     """Work on what is due: repositories beside each other, each one's deliveries in the order they came in."""
     now = ctx.now()
     lines: dict[object, list[_Work]] = {}
-    due = await ctx.stores.main.read(lambda tx: inbox.due(tx, now, BATCH))
+    due = await ctx.stores.main.read(lambda tx: inbox.due(tx, now, BATCH, but=services))
     for delivery in due:
-        if service := services.get(delivery.sender):
-            lines[delivery.id] = [_Work(delivery, delivery.id, partial(service, ctx, delivery))]
-        elif work := await _of_provider(ctx, delivery):
+        if work := await _of_provider(ctx, delivery):
             lines.setdefault(work.key, []).append(work)
     await asyncio.gather(*(_line(ctx, line) for line in lines.values()))
+    return len(due)
+
+
+async def _serve_due(ctx: Context, sender: str, service: Service) -> int:
+    """Each by itself: what people do has no order."""
+    now = ctx.now()
+    due = await ctx.stores.main.read(lambda tx: inbox.due(tx, now, BATCH, sender=sender))
+    await asyncio.gather(*(_line(ctx, [_Work(one, one.id, partial(service, ctx, one))]) for one in due))
     return len(due)
 
 

@@ -11,6 +11,7 @@ from ghapp.service import slack_hearing
 from ghapp.store import inbox
 from ghapp.store.base import StoreError, Tx
 from tests.e2e.people import until
+from tests.integration.comment_world import REPO
 from tests.integration.slack.test_slack_app import Team, team
 from tests.slack.socket_mode import Sent
 
@@ -150,14 +151,38 @@ async def test_repeated_envelopes_act_once(crew: Team) -> None:
 async def test_what_could_not_be_done_for_long_is_not_done_any_more(crew: Team) -> None:
     crew.slack.fault("down", "users.info", times=1000)
     sent = await crew.slack.socket.command(ANA, "deploy to staging", crew.room.id)
-    for _ in range(12):
+    for _ in range(9):
         await crew.later(60)
     assert (await crew.kedge.count(), sent.replies) == (0, [])
-    crew.slack.faults.clear()
     await crew.later(700)
     await until(lambda: sent.replies, "there is an answer")
     assert "Nothing was done." in sent.said[0]
     assert await crew.kedge.count() == 0
+
+
+async def test_slack_does_not_say_who_asks_and_github_does_not_notice(
+    crew: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slack_hearing, "PATIENCE_S", 60)
+    hanging = crew.slack.fault("hang", "users.info")
+    sent = await crew.slack.socket.command(ANA, "status", crew.room.id)
+    await until(lambda: "users.info" in crew.slack.calls, "Slack is asked")
+    crew.kedge.pass_s(5)
+    crew.kedge.gh.comment(REPO, 1, "/deploy to staging", by="ana")
+    await until(crew.kedge.count, "there is a deploy", within_s=10)
+    assert sent.replies == []
+    hanging.gate.set()
+    assert "1 waits in line." in await answered(crew, sent)
+
+
+async def test_slack_is_given_little_time_to_say_who_asks(crew: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slack_hearing, "PATIENCE_S", 0.1)
+    crew.slack.fault("hang", "users.info")
+    sent = await crew.slack.socket.command(ANA, "status", crew.room.id)
+    await until(lambda: "users.info" in crew.slack.calls, "Slack is asked")
+    assert "nothing has been deployed yet" in (await ask(crew, "status"))[0]
+    await crew.later(2)
+    assert "nothing has been deployed yet" in (await answered(crew, sent))[0]
 
 
 async def test_what_is_not_stored_is_not_acknowledged(crew: Team, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +215,7 @@ async def test_dead_between_doing_it_and_saying_so(crew: Team, monkeypatch: pyte
     monkeypatch.setattr(slack_hearing._Hearing, "_with_deploy", dies)
     await crew.slack.socket.command(ANA, "lock staging", crew.room.id)
     sent = crew.slack.socket.sent["envelope-1"]
-    worker = next(task for task in asyncio.all_tasks() if task.get_name() == "inbox")
+    worker = next(task for task in asyncio.all_tasks() if task.get_name() == "slack inbox")
     await asyncio.wait({worker}, timeout=10)
     assert worker.done() and not sent.replies
     await crew.later(11)
