@@ -131,6 +131,14 @@ def no_app_for(login: str) -> str:
     return f"There is no app whose repository {login} can read."
 
 
+def hosts_away(hosts: Sequence[str]) -> str:
+    """``hosts`` are called as in the config."""
+    return (
+        f"{sentences.joined(hosts)} cannot be asked now who can read which repository, so that apps from there may be "
+        "missing here. Try again in a minute, or name an app from elsewhere."
+    )
+
+
 def one_at_a_time() -> str:
     return "There are several commands in this comment, and none was carried out: write each in a comment of its own."
 

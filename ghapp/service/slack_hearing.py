@@ -4,6 +4,7 @@ It is stored before it is acknowledged, and acted on once: that it was is saved 
 """
 
 import asyncio
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from ghapp.core import answers, chat
 from ghapp.core.actors import PERSON_SCOPES, Actor
 from ghapp.core.answers import Action, Answer, Line, said
 from ghapp.core.config import AppConfig
-from ghapp.core.remote import Unavailable
+from ghapp.core.remote import RemoteError, Unavailable
 from ghapp.core.values import Chat, Door
 from ghapp.notify import slack_answer as notes
 from ghapp.notify.slack import BUTTON, Body
@@ -129,15 +130,26 @@ class _Hearing:
         login = await self._login()
         if login is None:
             return notes.answered(said(answers.nobody_in_slack(self._asked.user_id), done=False))
-        apps = await _readable(self._ctx, login)
-        if self._asked.pressed:
-            return notes.answered(await self._carry_out(login, apps, self._asked.pressed))
-        command = chat.parse(self._asked.text or "help", chatting.names_of(apps))
-        if isinstance(command, chat.Wrong):
-            return notes.answered(said(command.message, ways=command.ways, done=False))
-        if isinstance(command, chat.Help):
-            return notes.help_page([f"{app.name}: {', '.join(one.name for one in app.environments)}" for app in apps])
-        return notes.answered(await self._carry_out(login, apps, command))
+        apps, away = await _readable(self._ctx, login)
+        missing = answers.hosts_away(away) if away else ""
+        what = self._asked.pressed or chat.parse(self._asked.text or "help", chatting.names_of(apps))
+        if isinstance(what, chat.Help):
+            there = [f"{app.name}: {', '.join(one.name for one in app.environments)}" for app in apps]
+            return notes.help_page([*there, missing] if missing else there)
+        return notes.answered(await self._answer(login, apps, what, missing))
+
+    async def _answer(
+        self, login: str, apps: list[AppConfig], what: chat.Command | chat.Wrong | _Pressed, missing: str
+    ) -> Answer:
+        """Unless it names an app that is there, it may be about one that is ``missing``."""
+        sure = not missing or _app(what) in {app.name for app in apps}
+        if not sure and not (apps and isinstance(what, chat.Status | chat.Queue | chat.Why | chat.Wrong)):
+            return said(missing, done=False)
+        if isinstance(what, chat.Wrong):
+            answer = said(what.message, ways=what.ways, done=False)
+        else:
+            answer = await self._carry_out(login, apps, what)
+        return answer if sure else replace(answer, lines=(*answer.lines, Line(missing)))
 
     async def _login(self) -> str | None:
         try:
@@ -190,19 +202,31 @@ class _Hearing:
         await slack_answers.owe(tx, self._ctx, self._delivery.guid, self._asked.url, body, in_ms=in_ms)
 
 
-async def _readable(ctx: Context, login: str) -> list[AppConfig]:
-    """The apps whose repositories they can read; where a host knows no people, those that name them."""
+def _app(what: chat.Command | chat.Wrong | _Pressed) -> str | None:
+    if isinstance(what, _Pressed):
+        return re.split("[#/]", what.value)[0]
+    return what.app if isinstance(what, chat.Command) else None
 
-    async def readable(app: AppConfig) -> bool:
-        if any(login.casefold() in map(str.casefold, one.allow.users) for one in app.environments):
-            return True
-        try:
-            repository = await permits.repository_of(ctx, app)
-        except Problem:
-            return False
-        people = ctx.providers[app.via].people(repository)
-        return people is not None and await ctx.permissions.role(people, repository, login) != "none"
 
+async def _readable(ctx: Context, login: str) -> tuple[list[AppConfig], list[str]]:
+    """The apps whose repositories they can read; where a host knows no people, those that name them. And the hosts that
+    did not say so of each of theirs."""
     apps = list(ctx.apps.configs.values())
-    found = await asyncio.gather(*map(readable, apps))
-    return [app for app, can in zip(apps, found, strict=True) if can]
+    found = await asyncio.gather(*(_can_read(ctx, login, app) for app in apps))
+    away = {app.via for app, can in zip(apps, found, strict=True) if can is None}
+    return [app for app, can in zip(apps, found, strict=True) if can], sorted(away)
+
+
+async def _can_read(ctx: Context, login: str, app: AppConfig) -> bool | None:
+    """None where its host cannot be asked."""
+    if any(login.casefold() in map(str.casefold, one.allow.users) for one in app.environments):
+        return True
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            repository = await permits.repository_of(ctx, app)
+            people = ctx.providers[app.via].people(repository)
+            return people is not None and await ctx.permissions.role(people, repository, login) != "none"
+    except Problem as problem:
+        return False if problem.code == "invalid" else None  # there is no such repository, for nobody
+    except (RemoteError, TimeoutError):
+        return None

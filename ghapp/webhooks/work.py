@@ -52,7 +52,7 @@ async def work_forever(ctx: Context, services: Collection[str] = ()) -> None:
 
 async def serve_forever(ctx: Context, sender: str, service: Service) -> None:
     """Until cancelled, on what this service sent."""
-    await workers.forever(ctx, "inbox", partial(_serve_due, sender=sender, service=service), inbox.next_at)
+    await workers.forever(ctx, "inbox", partial(serve_due, sender=sender, service=service), inbox.next_at)
 
 
 async def work_due(ctx: Context, services: Collection[str] = ()) -> int:
@@ -67,8 +67,8 @@ async def work_due(ctx: Context, services: Collection[str] = ()) -> int:
     return len(due)
 
 
-async def _serve_due(ctx: Context, sender: str, service: Service) -> int:
-    """Each by itself: what people do has no order."""
+async def serve_due(ctx: Context, sender: str, service: Service) -> int:
+    """Work on what is due of what this service sent, each delivery by itself: what people do has no order."""
     now = ctx.now()
     due = await ctx.stores.main.read(lambda tx: inbox.due(tx, now, BATCH, sender=sender))
     await asyncio.gather(*(_line(ctx, [_Work(one, one.id, partial(service, ctx, one))]) for one in due))
