@@ -6,11 +6,11 @@ leaves alone where a text object is ``verbatim``.
 """
 
 import re
-from urllib.parse import urlsplit
 
 #: Longest text of somebody else's on one line; an escaped character takes five at most.
 LONGEST = 400
-#: https://docs.slack.dev/reference/block-kit/block-elements/button-element has 3,000; a link is one part of a text.
+#: As it is written; a link is one part of a text, which has at most 3,000 characters:
+#: https://docs.slack.dev/reference/block-kit/composition-objects/text-object
 LONGEST_URL = 800
 
 _NO_URL = re.compile(r"[\x00-\x20\x7f<>|\\]")
@@ -37,9 +37,10 @@ def bold(value: str) -> str:
 
 def link(shown: str, url: str | None) -> str:
     """``shown`` is mrkdwn already, without a link in it. Without a usable URL it is no link."""
-    if url is None or len(url) > LONGEST_URL or urlsplit(url).scheme.lower() not in {"https", "http"}:
+    if url is None or not url.lower().startswith(("https://", "http://")):
         return shown
-    return f"<{_NO_URL.sub(lambda match: f'%{ord(match[0]):02X}', url).replace('&', '&amp;')}|{shown}>"
+    written = _NO_URL.sub(lambda match: f"%{ord(match[0]):02X}", url).replace("&", "&amp;")
+    return f"<{written}|{shown}>" if len(written) <= LONGEST_URL else shown
 
 
 def mention(user_id: str | None) -> str:

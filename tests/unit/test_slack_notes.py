@@ -87,6 +87,9 @@ def test_code(value: str, shown: str) -> None:
         ("https://x.test/a|b>c d", "<https://x.test/a%7Cb%3Ec%20d|here>"),
         ("javascript:alert(1)", "here"),
         ("https://x.test/" + "a" * 1000, "here"),
+        ("https://x.test/?" + "&" * 200, "here"),
+        ("https://[ci", "<https://[ci|here>"),
+        ("https:x.test", "here"),
         (None, "here"),
     ],
 )
@@ -211,7 +214,7 @@ def test_whatever_people_write_every_limit_is_kept(state: State) -> None:
         started_at=NOW,
         usual_ms=1,
         page=f"https://kedge.test/{'a' * 63}/deploys/999999999",
-        environment_url=f"https://x.test/{NASTY}",
+        environment_url=f"https://x.test/?{'&' * 780}",
         shipped=Shipped(NASTY, 10**6, commits, f"https://x.test/{NASTY}", None if state.terminal else NASTY),
     )
     bodies = [
