@@ -98,17 +98,26 @@ class SlackTelling:
         one = await told.now(ctx, message.deploy_id) if first is not None else None
         if first is None or one is None:
             return Said(message.body)
-        shown = notes.progress(one.facts, one.now, buttons=self._buttons, after=kept.after)
-        if not kept.ts:
-            ts, found = await self._posted(message, room, shown)
-            kept = msgspec.structs.replace(kept, ts=ts, shows="" if found else _hash(shown))
-            return Said(_text(kept), one.now)
+        if kept.ts:
+            try:
+                return await self._go_on(message, kept, one, first=first)
+            except NotFound:
+                if message.said_at is not None:
+                    raise
+                kept = Kept(room=room)  # it was to be taken up, and is not there any more
+        shown = self._shown(kept, one)
+        ts, found = await self._posted(message, room, shown)
+        kept = msgspec.structs.replace(kept, ts=ts, shows="" if found else _hash(shown))
+        return Said(_text(kept), one.now)
+
+    def _shown(self, kept: Kept, one: Standing) -> Body:
+        return notes.progress(one.facts, one.now, buttons=self._buttons, after=kept.after)
+
+    async def _go_on(self, message: Message, kept: Kept, one: Standing, *, first: bool) -> Said:
+        """The next thing: what the message shows, then its thread."""
         if message.unsure:
             kept = await self._caught_up(kept, one)
-        return await self._go_on(message, kept, one, shown, first=first)
-
-    async def _go_on(self, message: Message, kept: Kept, one: Standing, shown: Body, *, first: bool) -> Said:
-        """The next thing: what the message shows, then its thread."""
+        shown = self._shown(kept, one)
         steps = slack_thread.steps(kept, one)
         rewrite = 0 < kept.rewrite_at <= one.now
         if _hash(shown) != kept.shows or rewrite:

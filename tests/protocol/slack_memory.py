@@ -1,5 +1,6 @@
 """Slack in memory, at the seam of its client: what rooms show, and answers that are lost, refused or late."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,6 +39,7 @@ class MemorySlack:
     lost: list[RemoteError] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     people: dict[str, str] = field(default_factory=lambda: {"ana": "U0000ANA"})
+    _serial: "itertools.count[int]" = field(default_factory=itertools.count)
 
     async def user_id(self, login: str) -> str | None:
         return self.people.get(login)
@@ -56,16 +58,14 @@ class MemorySlack:
     ) -> str:
         self._begin("reply" if thread else "post")
         there = self.shown.setdefault(room, [])
-        ts = f"{len(there)}.000001"
+        ts = f"{next(self._serial)}.000001"
         there.append(Shown(ts, [text], list(blocks), payload, thread))
         self._end()
         return ts
 
     async def update(self, posted: Posted, text: str, blocks: Sequence[Mapping[str, Any]]) -> None:
         self._begin("update")
-        found = next((one for one in self.shown.get(posted.room, ()) if one.ts == posted.ts), None)
-        if found is None:
-            raise NotFound("The message was deleted in Slack.")
+        found = self._found(posted)
         found.versions.append(text)
         found.blocks = list(blocks)
         self._end()
@@ -77,7 +77,14 @@ class MemorySlack:
 
     async def replies(self, posted: Posted) -> list[Payload]:
         self.calls.append("replies")
+        self._found(posted)
         return [one.payload for one in self.shown[posted.room] if one.thread == posted.ts]
+
+    def _found(self, posted: Posted) -> Shown:
+        found = next((one for one in self.shown.get(posted.room, ()) if one.ts == posted.ts), None)
+        if found is None:
+            raise NotFound("The message was deleted in Slack.")
+        return found
 
     def _begin(self, call: str) -> None:
         self.calls.append(call)
@@ -91,7 +98,8 @@ class MemorySlack:
     def messages(self, room: str = "C0DEPLOYS") -> list[Shown]:
         return [one for one in self.shown.get(room, ()) if not one.thread]
 
-    def thread(self, room: str = "C0DEPLOYS", ts: str = "0.000001") -> list[str]:
-        """Every step, in order."""
+    def thread(self, room: str = "C0DEPLOYS", ts: str | None = None) -> list[str]:
+        """Every step, in order; of the room's first message, unless another one is meant."""
+        ts = ts or self.messages(room)[0].ts
         replies = [one for one in self.shown.get(room, ()) if one.thread == ts]
         return [line for one in replies for line in one.blocks[0]["text"]["text"].splitlines()]

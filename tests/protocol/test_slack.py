@@ -55,6 +55,10 @@ async def asked_in(rig: Rig, room: str, user: str = "") -> Deploy:
     return await rig.deployment(payload={"notify": notify})
 
 
+async def rows(rig: Rig, query: str) -> list[Any]:
+    return list(await rig.ctx.stores.main.read(lambda tx: tx.all(query)))
+
+
 async def finish(rig: Rig, job: dict[str, Any], exit_code: int = 0) -> None:
     ended_at = datetime.fromtimestamp(rig.clock[0] / 1000, UTC).isoformat()
     await rig.finish(job, exit_code=exit_code, ended_at=ended_at)
@@ -295,6 +299,30 @@ async def test_a_message_that_was_deleted_is_left_alone(rig: Rig, slack: MemoryS
     await rig.deployment()
     await told(rig)
     assert len(slack.messages()) == 1, "the next one is told again"
+
+
+@pytest.mark.parametrize("lost", [None, 0, 1])
+async def test_a_retry_of_what_was_deleted_is_told_anew(rig: Rig, slack: MemorySlack, lost: int | None) -> None:
+    """Also where the answer to its first or second write is lost."""
+    _, job = await rig.started()
+    await told(rig)
+    await finish(rig, job, exit_code=1)
+    await told(rig, 0)
+    slack.shown.clear()
+    if lost is not None:
+        slack.refusals = [Unavailable("no answer")] if lost == 0 else []
+        slack.lost = [Unavailable("no answer")] if lost == 1 else []
+    await rig.deployment()
+    await told(rig, 0)
+    job = await rig.claimed()
+    await rig.start(job)
+    await told(rig)
+    await finish(rig, job)
+    await told(rig)
+    (message,) = slack.messages()
+    assert message.text.startswith("✅ hello#2 to staging: Succeeded")
+    assert slack.thread()[0] == "ana asked for it as a GitHub deployment." and slack.thread()[-1] == "Succeeded."
+    assert "message_refused" not in {one["kind"] for one in await rows(rig, "SELECT kind FROM events")}
 
 
 async def test_a_room_that_is_not_there_keeps_no_other_waiting(rig: Rig, slack: MemorySlack) -> None:
