@@ -101,6 +101,7 @@ async def test_one_that_waits_runs_fails_is_retried_and_succeeds(crew: Team) -> 
     await crew.kedge.say("/cancel 1")
     await crew.later(3700)
     deploy = await crew.deploy()
+    await crew.later()
     message = crew.messages[-1]
     assert message.lines[1].endswith("db &lt;!channel&gt;.") and message.lines[1].startswith(
         "• staging is locked by bob"
