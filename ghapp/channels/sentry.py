@@ -83,6 +83,6 @@ def _failure(response: aiohttp.ClientResponse, answer: bytes) -> RemoteError:
         after = response.headers.get("Retry-After", "")
         wait_s = float(after) if after.isascii() and after.isdigit() else _WAIT_S
         return RateLimited("Sentry's rate limit is reached.", retry_after_s=wait_s, status=status)
-    if status >= 500:
+    if status in {408, 409} or status >= 500:  # 409: it works on the release's commits still
         return Unavailable(f"Sentry answered {status}.", status=status)
     return Refused(f"Sentry refused it ({status}): {said}", status=status)

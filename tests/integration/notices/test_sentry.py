@@ -84,7 +84,7 @@ async def test_only_what_went_live_is_told(it: Watched) -> None:
     assert it.there.got == []
 
 
-@pytest.mark.parametrize("lost", [[200, "lost"], ["lost"], [500], [(429, 90)]])
+@pytest.mark.parametrize("lost", [[200, "lost"], ["lost"], [500], [409], [408], [(429, 90)]])
 async def test_it_is_marked_once_whatever_is_lost(it: Watched, lost: list[int | str | tuple[int, int]]) -> None:
     it.there.answers = list(lost)
     await it.goes_live("a")
