@@ -22,7 +22,7 @@ NAME = "slack_webhook"
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """``said``: the state that was told last."""
+    """``said``: the state that was told last, or is not to be told any more."""
 
     said: str = ""
 
@@ -51,10 +51,11 @@ class SlackHook:
     async def say(self, ctx: Context, message: Message) -> Said:
         kept = msgspec.json.decode(message.body, type=Kept)
         one = await told.now(ctx, message.deploy_id or 0)
-        if one is None or not _is_news(one.facts, kept, unsure=message.unsure):
+        if one is None:
             return Said(message.body)
-        body = notes.progress(one.facts, one.now, buttons=False)
-        await self._hook.send(body.text, body.blocks)
+        if _is_news(one.facts, kept, unsure=message.unsure):
+            body = notes.progress(one.facts, one.now, buttons=False)
+            await self._hook.send(body.text, body.blocks)
         return Said(msgspec.json.encode(Kept(one.facts.state.value)).decode())
 
 

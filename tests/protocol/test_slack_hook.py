@@ -77,10 +77,13 @@ async def test_never_started_after_the_end(rig: Rig, hook: Hook) -> None:
 
 async def test_where_the_answer_was_lost_only_the_end_is_told_again(rig: Rig, hook: Hook) -> None:
     hook.lost = [Unavailable("no answer")]
-    _, job = await rig.started()
+    deploy, job = await rig.started()
     await told(rig)
     await told(rig)
     assert hook.signs == "🚀"
+    await rig.cancel(deploy)
+    await told(rig)
+    assert hook.signs == "🚀", "it is running still"
     hook.lost = [Unavailable("no answer")]
     await rig.finish(job)
     await told(rig)
