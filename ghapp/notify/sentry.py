@@ -12,6 +12,8 @@ from ghapp.core.values import Commit
 
 #: So many commits are told; of more the newest.
 COMMITS = 100
+#: Characters: https://docs.sentry.io/api/releases/create-a-deploy/
+_LONGEST_NAME = 64
 
 
 def release(
@@ -35,13 +37,18 @@ def release(
     }
 
 
+def deploy_name(app: str, number: int) -> str:
+    """Tells a deploy from all others of its release."""
+    end = f"#{number}"
+    return app[: _LONGEST_NAME - len(end)] + end
+
+
 def deploy(
     target: SentryTarget, environment: str, name: str, page: str, started_at: int | None, ended_at: int
 ) -> dict[str, Any]:
-    """``name`` tells it from all other deploys of the release."""
     return {
         "environment": target.environment or environment,
-        "name": name[:64],
+        "name": name,
         "url": page,
         "dateStarted": rfc3339(started_at if started_at is not None else ended_at),
         "dateFinished": rfc3339(ended_at),

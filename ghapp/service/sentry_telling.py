@@ -45,9 +45,10 @@ class SentryTelling:
         made = notes.release(target, deploy.sha, deploy.repository, commits, deploy.ended_at)
         await self._client.create_release(target.organization, made)
         known = await self._client.deploys(target.organization, deploy.sha) if message.unsure else []
-        if deploy.name not in known:
+        name = notes.deploy_name(deploy.app, deploy.number)
+        if name not in known:
             page = ctx.page(deploy.app, deploy.number)
-            marked = notes.deploy(target, deploy.environment, deploy.name, page, deploy.started_at, deploy.ended_at)
+            marked = notes.deploy(target, deploy.environment, name, page, deploy.started_at, deploy.ended_at)
             await self._client.create_deploy(target.organization, deploy.sha, marked)
         return Said(message.body)
 

@@ -102,6 +102,17 @@ async def test_it_is_marked_once_beside_many_others(it: Watched) -> None:
     assert [one["name"] for one in it.sentry.deploys[sha("a")]].count(deploy.name) == 1
 
 
+async def test_of_a_long_name_the_number_stays(it: Watched) -> None:
+    app = "a" * 63
+    await reload.put_in_force(it.kedge.ctx, CONFIG.replace("shop:", f"{app}:", 1))
+    it.there.answers = [200, "lost"]
+    for environment in ("staging", "production"):
+        await it.goes_live("a", environment, app=app)
+        for _ in range(3):
+            await it.told(60)
+    assert [one["name"] for one in it.sentry.deploys[sha("a")]] == ["a" * 62 + "#1", "a" * 62 + "#2"]
+
+
 @pytest.mark.parametrize(
     ("organization", "projects", "said"),
     [
