@@ -25,6 +25,8 @@ PAGE_OF_ROOMS = 999
 LOOKED_THROUGH = 1_000
 #: How long the name of a room is taken for its id. Names change seldom, and a wrong one is answered.
 ROOM_KNOWN_S = 3600
+#: How long a room that was not found is not looked for again: all rooms are listed for it.
+ROOM_MISSED_S = 60
 
 _READ = frozenset(
     {"conversations.list", "conversations.history", "conversations.replies", "users.info", "users.lookupByEmail"}
@@ -63,6 +65,7 @@ class SlackClient:
         self._web = AsyncWebClient(token, base_url=api_url, session=session, retry_handlers=[])
         self._web.proxy = proxy  # it would take the one of the environment, and not know NO_PROXY
         self._rooms: TTLCache[str, str] = TTLCache(10_000, ROOM_KNOWN_S)
+        self._missed: TTLCache[str, bool] = TTLCache(10_000, ROOM_MISSED_S)
         self._own_bot: str | None = None
         self._own_team: str | None = None
 
@@ -85,12 +88,14 @@ class SlackClient:
         if _ROOM_ID.fullmatch(name):
             return name
         wanted = name.removeprefix("#").casefold()
-        if wanted not in self._rooms:
+        if wanted not in self._rooms and wanted not in self._missed:
             kinds = {"types": "public_channel,private_channel", "exclude_archived": True, "limit": PAGE_OF_ROOMS}
             async for one in self._pages("conversations.list", "channels", kinds):
                 self._rooms[str(one.get("name", "")).casefold()] = str(one["id"])
                 if wanted in self._rooms:
                     break
+            else:
+                self._missed[wanted] = True
         if wanted not in self._rooms:
             raise NotFound(slack_errors.no_room(name))
         return self._rooms[wanted]

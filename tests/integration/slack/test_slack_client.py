@@ -143,9 +143,12 @@ async def test_rooms_are_known_by_name_or_id(slack: SlackClient, server: Scripte
     assert server.heard == []
     assert [await slack.room(name) for name in ("#deploys", "Deploys", "general")] == ["C2", "C2", "C1"]
     assert [said.get("cursor") for _, said in server.heard] == [None, "n"]
+    server.heard.clear()
     server.answers["conversations.list"] = [{"ok": True, "channels": []}]
-    with pytest.raises(NotFound, match="no channel #nowhere that Kedge can see"):
-        await slack.room("#nowhere")
+    for _ in range(2):
+        with pytest.raises(NotFound, match="no channel #nowhere that Kedge can see"):
+            await slack.room("#nowhere")
+    assert server.methods() == ["conversations.list"], "all rooms are not listed again at once"
 
 
 async def test_a_lost_message_is_found_among_kedges_own(slack: SlackClient, server: Scripted) -> None:
