@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ghapp.channels.sentry import SentryClient
 from ghapp.core.releases import ROLLBACK
-from ghapp.core.remote import RateLimited, RemoteError
+from ghapp.core.remote import RemoteError
 from ghapp.core.values import Commit, State
 from ghapp.notify import sentry as notes
 from ghapp.service.channel import LockChange, Said
@@ -54,14 +54,13 @@ class SentryTelling:
 
 
 async def _commits(ctx: Context, deploy: Deploy) -> Sequence[Commit]:
-    """Those that it brought, oldest first; none where the provider cannot tell. Raises RateLimited."""
+    """Those that it brought, oldest first; none where the provider cannot tell: a limit of its rate is none of
+    Sentry's."""
     if not deploy.previous_sha or deploy.previous_sha == deploy.sha:
         return ()
     _, repository = await ctx.stores.main.read(lambda tx: places.repository(tx, deploy.repository_id))
     try:
         found = await ctx.providers[deploy.via].code(repository).compare(deploy.previous_sha, deploy.sha)
-    except RateLimited:
-        raise
     except RemoteError:
         return ()
     return found.commits

@@ -7,6 +7,7 @@ import aiohttp
 import pytest
 
 from ghapp.channels.sentry import SentryClient
+from ghapp.core.remote import RateLimited, RemoteError, Unavailable
 from ghapp.service import messaging, reload
 from ghapp.service.sentry_telling import NAME, SentryTelling
 from ghapp.store import events
@@ -32,6 +33,7 @@ class Watched:
     kedge: World
     sentry: Sentry
     there: Receiver
+    github: Commits
 
     async def goes_live(self, letter: str, environment: str = "staging", exit_code: int = 0, **asked: object) -> Deploy:
         deploy = await self.kedge.running(environment=environment, sha=sha(letter), **asked)
@@ -57,7 +59,7 @@ async def it(stores: Stores) -> AsyncIterator[Watched]:
         kedge.ctx.channels = {NAME: SentryTelling(SentryClient(session, token=TOKEN, url=there.url))}
         await reload.put_in_force(kedge.ctx, CONFIG)
         assert kedge.ctx.apps.problem is None
-        yield Watched(kedge, sentry, there)
+        yield Watched(kedge, sentry, there, github)
     assert sentry.violations == []
 
 
@@ -75,6 +77,17 @@ async def test_a_release_with_its_commits_and_the_deploy(it: Watched) -> None:
     await it.goes_live("c", "production")
     await it.told()
     assert [one["environment"] for one in it.sentry.deploys[sha("c")]] == ["staging", "prod"]
+
+
+@pytest.mark.parametrize("away", [RateLimited("Too many requests.", retry_after_s=3600), Unavailable("It is away.")])
+async def test_a_code_host_that_cannot_tell_the_commits_holds_up_nothing(it: Watched, away: RemoteError) -> None:
+    await it.goes_live("a")
+    await it.told()
+    await it.goes_live("c")
+    it.github.away = away
+    await it.told()
+    assert it.sentry.releases[sha("c")]["commits"] == []
+    assert len(it.sentry.deploys[sha("c")]) == 1
 
 
 async def test_only_what_went_live_is_told(it: Watched) -> None:
