@@ -107,7 +107,7 @@ class Git:
     def refs(self, full_name: str, prefix: str = "refs/") -> dict[str, str]:
         """Full names and what they point to, by name; a prefix ends at any character."""
         out = self.run(full_name, "for-each-ref", "--format=%(objectname) %(refname)")
-        pairs = (line.split(" ", 1) for line in out.decode().splitlines())
+        pairs = (line.decode().split(" ", 1) for line in out.splitlines())
         return {name: sha for sha, name in pairs if name.startswith(prefix)}
 
     def branches(self, full_name: str) -> dict[str, str]:
@@ -118,7 +118,7 @@ class Git:
         """Branches that contain the commit, with their heads."""
         form = "--format=%(objectname) %(refname:lstrip=2)"
         out = self.run(full_name, "for-each-ref", f"--contains={sha}", form, "refs/heads/")
-        pairs = (line.split(" ", 1) for line in out.decode().splitlines())
+        pairs = (line.decode().split(" ", 1) for line in out.splitlines())
         return {name: head for head, name in pairs}
 
     def kind(self, full_name: str, sha: str) -> str:

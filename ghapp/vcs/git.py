@@ -15,7 +15,7 @@ from ghapp.vcs.base import Comparison
 from ghapp.vcs.events import PushEvent
 from ghapp.vcs.git_address import Address, BadAddress, address_of
 from ghapp.vcs.git_mirror import WHOLE, Mirror
-from ghapp.vcs.git_process import Git, clean_environment, own_credentials
+from ghapp.vcs.git_process import Git, clean_environment, lines, own_credentials
 from ghapp.vcs.provider import Opening, Provider
 
 #: So many commits of a comparison are listed, and so many of a push looked through for the files they touch.
@@ -105,7 +105,7 @@ class GitCode:
         if not WHOLE.fullmatch(sha) or not await self.mirror.has(sha):
             return False
         said = await self.mirror.ask("for-each-ref", f"--contains={sha}", "--format=%(refname:lstrip=2)", "refs/heads/")
-        return any(fnmatchcase(branch, ref) for branch in said.splitlines() for ref in refs)
+        return any(fnmatchcase(branch, ref) for branch in lines(said) for ref in refs)
 
     async def _log(self, *args: str) -> list[Commit]:
         said = await self.mirror.ask("log", "-z", _FORMAT, *args, "--")
@@ -131,7 +131,7 @@ class GitCode:
         names = [*full, f"refs/heads/{ref}", f"refs/tags/{ref}"]
         form = "--format=%(refname) %(objecttype) %(objectname) %(*objecttype) %(*objectname)"
         found: dict[str, str] = {}
-        for line in (await self.mirror.ask("for-each-ref", form, *names)).splitlines():
+        for line in lines(await self.mirror.ask("for-each-ref", form, *names)):
             name, *pairs = line.split(" ")
             for kind, sha in zip(pairs[::2], pairs[1::2], strict=True):
                 if kind == "commit":  # the branch, the tag, or what an annotated tag is of

@@ -12,7 +12,7 @@ from pathlib import Path
 from ghapp.core.remote import NotFound, RemoteError, Unavailable
 from ghapp.vcs.git_address import Address, protocols_of
 from ghapp.vcs.git_errors import explain, is_disk_full, last_lines, refuses_sha
-from ghapp.vcs.git_process import Askpass, Git, GitFailed
+from ghapp.vcs.git_process import Askpass, Git, GitFailed, lines
 
 WHOLE = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 MANY_PACKS = 30
@@ -39,7 +39,7 @@ class Mirror:
     async def heads(self) -> dict[str, str]:
         """Branch -> sha, as the remote says now."""
         said = await self._listed("--heads")
-        pairs = (line.split("\t", 1) for line in said.splitlines())
+        pairs = (line.split("\t", 1) for line in lines(said))
         return {name.removeprefix("refs/heads/"): sha for sha, name in pairs}
 
     async def default_branch(self) -> str:

@@ -219,6 +219,12 @@ def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
     return taken | fixed | _config_variables(_CONFIG)
 
 
+def lines(said: str) -> list[str]:
+    """What git printed, split at its newlines only: the name of a ref may contain U+2028 and its like, which end a line
+    for Python too."""
+    return [line for line in said.split("\n") if line]
+
+
 def mask(text: str, secrets: tuple[str, ...]) -> str:
     """``text`` with every secret replaced by asterisks."""
     for secret in secrets:

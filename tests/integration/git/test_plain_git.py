@@ -85,6 +85,19 @@ async def test_a_name_that_a_shell_would_read_is_only_a_name(by_path: Remote) ->
     assert not [path for path in by_path.folder.rglob("pwned") if path.is_file()]
 
 
+@pytest.mark.parametrize("end", ["\u2028", "\u2029", "\u0085"])
+async def test_a_name_with_a_line_end_of_unicode_is_one_name(by_path: Remote, end: str) -> None:
+    repo, code, branches = by_path.repo, await by_path.code(), await by_path.branches()
+    main = repo.commit({"a": "1"})
+    repo.git("checkout", "-q", "-b", f"x{end}main")
+    other = repo.commit({"a": "2"})
+    repo.git("tag", f"main/{end}refs/heads/main")
+
+    assert not await code.reachable(other, ["main"]) and await code.reachable(other, [f"x{end}main"])
+    assert [(await code.commit(name)).sha for name in ("main", f"x{end}main")] == [main, other]
+    assert await branches.heads() == {"main": main, f"x{end}main": other}
+
+
 async def test_what_is_live_is_known_after_its_branch_was_forced_away(by_http: Remote) -> None:
     repo, code = by_http.repo, await by_http.code()
     base = repo.commit({"a": "1"})
