@@ -24,9 +24,9 @@ def text(value: str, most: int = LONGEST) -> str:
     return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def code(value: str) -> str:
+def code(value: str, most: int = 100) -> str:
     """Something to be read letter by letter. A back quote would end it."""
-    shown = text(value, 100).replace("`", "ˋ")
+    shown = text(value, most).replace("`", "ˋ")
     return f"`{shown}`" if shown else ""
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from ghapp.core.answers import Action, actions_of
+from ghapp.core.answers import Action, Answer, Line, actions_of, said
 from ghapp.core.values import Blocker, BlockerKind, Commit, State
-from ghapp.notify import mrkdwn, slack
+from ghapp.notify import mrkdwn, slack, slack_answer
 from ghapp.notify.facts import Progress, Shipped
 from ghapp.notify.slack import Body, Step
 
@@ -190,6 +190,17 @@ def test_locks(kind: str, sign: str, pressed: list[str]) -> None:
     assert [one["action_id"] for one in found] == pressed
     assert all(one["value"] == "hello/production" for one in found)
     assert len(slack.lock(kind, "x", None).blocks) == 1
+
+
+def test_an_answer_shows_whole_commands_whatever_else_it_shows() -> None:
+    way = f"deploy hello to production feature/{'x' * 150}"
+    short, long = Answer(True, (Line("No."),), (way, "help")), said(*["y" * 390] * 30, ways=[way, "help"])
+    for answer in (short, long):
+        body = slack_answer.answered(answer)
+        assert texts(body)[-1].splitlines() == ["What can be done:", f"• `/kedge {way}`", "• `/kedge help`"]
+        keeps_limits(body)
+    assert texts(slack_answer.answered(said())) == ["Done."]
+    keeps_limits(slack_answer.answered(said(*[NASTY] * 30, ways=["lock production " + "&" * 980] * 5)))
 
 
 NASTY = "&<!channel>`*_~|" * 2000
