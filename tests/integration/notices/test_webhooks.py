@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from ghapp.store.stores import Stores
 from tests.integration.kedge_world import World, world
 from tests.integration.notices.receiver import Got, Receiver, receiver
 
+DOCUMENT = (Path(__file__).parents[3] / "docs" / "webhooks.md").read_text()
 NEW, OLD = b"n" * 32, b"o" * 32
 CONFIG = """
 shop:
@@ -249,8 +251,19 @@ def test_what_a_repository_may_say(notify: str, wrong: bool) -> None:
 
 
 def test_the_kinds_are_documented() -> None:
-    text = (Path(__file__).parents[3] / "docs" / "webhooks.md").read_text()
-    assert [kind for kind in KINDS if f"`{kind}`" not in text] == []
+    assert [kind for kind in KINDS if f"`{kind}`" not in DOCUMENT] == []
+
+
+async def test_what_is_in_them_is_documented(kedge: World, there: Receiver) -> None:
+    deploy = await kedge.running(environment="staging")
+    await kedge.finish(deploy)
+    lock = Lock("ana", "db work", kedge.now[0], None, "shop", "staging")
+    await kedge.ctx.decide(lambda tx: locking.lock(tx, kedge.ctx, deploy.app_id, deploy.environment_id, lock))
+    await told(kedge)
+    sent = {one.json["type"]: one.json["data"].keys() for one in there.got}
+    shown = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", DOCUMENT, re.S)]
+    assert [one["type"] for one in shown] == ["deploy.succeeded", "lock.set"]
+    assert [one["data"].keys() for one in shown] == [sent[one["type"]] for one in shown]
 
 
 async def test_retry_after_is_read() -> None:
