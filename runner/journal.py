@@ -185,13 +185,26 @@ class Entry:
     def finished(self) -> bool:
         return (self.path / "finished").exists()
 
+    def reserve_cancel(self) -> None:
+        """Make the file that `request_cancel` will show: a rename works on a disk that is full."""
+        self._uncancelled.touch(mode=0o600)
+
     def request_cancel(self) -> None:
         """Leave the request where the supervisor looks."""
-        durable.create(self.path / "cancel", b"")
+        try:
+            self._uncancelled.rename(self.path / "cancel")
+        except FileNotFoundError:  # asked before, or an entry of a version that reserved nothing
+            durable.create(self.path / "cancel", b"")
+        else:
+            durable.fsync_folder(self.path)
 
     @property
     def cancel_requested(self) -> bool:
         return (self.path / "cancel").exists()
+
+    @property
+    def _uncancelled(self) -> Path:
+        return self.path / ".cancel.new"
 
 
 class Journal:
@@ -211,6 +224,7 @@ class Journal:
 
         entry = Entry(self._root / f"{deploy_id}-{hashlib.sha256(lease.encode()).hexdigest()[:12]}")
         entry.path.mkdir(mode=0o700)
+        entry.reserve_cancel()
         durable.replace(entry.path / "job", job)
         durable.fsync_folder(self._root)
         return entry

@@ -1,5 +1,6 @@
 """The journal: what a restarted runner can rely on."""
 
+import errno
 import multiprocessing
 import multiprocessing.synchronize
 import os
@@ -178,6 +179,30 @@ def test_finished_and_cancel_are_kept(tmp_path: Path) -> None:
     entry.request_cancel()
     entry.request_cancel()
     assert entry.finished
+    assert entry.cancel_requested
+
+
+def test_a_cancel_needs_nothing_of_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = Journal(tmp_path).create("7", LEASE, b"")
+    given = os.open
+
+    def full(path: Path, flags: int, *rest: int) -> int:
+        if flags & os.O_CREAT:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        return given(path, flags, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", full)
+        entry.request_cancel()
+    assert entry.cancel_requested
+
+
+def test_a_cancel_reaches_an_entry_in_which_nothing_was_reserved_for_it(tmp_path: Path) -> None:
+    """That of a runner that was upgraded while a command ran."""
+    entry = Journal(tmp_path).create("7", LEASE, b"")
+    for path in entry.path.glob(".*"):
+        path.unlink()
+    entry.request_cancel()
     assert entry.cancel_requested
 
 
