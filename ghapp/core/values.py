@@ -163,7 +163,7 @@ class Repository:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """A commit. ``message`` is its first line, ``committed_at`` ms."""
+    """A commit. ``message`` is its first line, ``committed_at`` ms, 0 where that is not known."""
 
     sha: str
     message: str

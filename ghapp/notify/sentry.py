@@ -24,17 +24,13 @@ def release(
         "version": sha,
         "projects": list(target.projects),
         "dateReleased": rfc3339(released_at),
-        "commits": [
-            {
-                "id": one.sha,
-                "repository": repository,
-                "message": one.message,
-                "author_name": one.author[:128],
-                "timestamp": rfc3339(one.committed_at),
-            }
-            for one in reversed(commits[-COMMITS:])
-        ],
+        "commits": [_commit(one, repository) for one in reversed(commits[-COMMITS:])],
     }
+
+
+def _commit(one: Commit, repository: str) -> dict[str, Any]:
+    told = {"id": one.sha, "repository": repository, "message": one.message, "author_name": one.author[:128]}
+    return told | ({"timestamp": rfc3339(one.committed_at)} if one.committed_at else {})
 
 
 def deploy_name(app: str, number: int) -> str:

@@ -7,6 +7,7 @@ Everything else is asked of git itself, in a mirror of commits and trees (`ghapp
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 
 from ghapp.core.remote import NotFound, Refused
@@ -21,6 +22,7 @@ from ghapp.vcs.provider import Opening, Provider
 #: So many commits of a comparison are listed, and so many of a push looked through for the files they touch.
 MOST_COMMITS = 250
 _ABBREVIATED = re.compile(r"[0-9a-f]{4,63}")
+_LAST_SECOND = int(datetime.max.replace(tzinfo=UTC).timestamp())
 _FORMAT = "--format=%H%n%ct%n%an%n%s"
 # https://git-scm.com/docs/git-check-ref-format
 _NO_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|(^|/)\.|\.lock(/|$)|^[-/]|[/.]$|^@?$")
@@ -74,6 +76,13 @@ def _address(text: str) -> Address:
         raise Refused(str(error)) from None
 
 
+def _time(said: str) -> int:
+    """Milliseconds; 0 where what the commit says is no time, or later than a date can be: anyone may write anything
+    there."""
+    seconds = int(said or "0")
+    return seconds * 1000 if seconds <= _LAST_SECOND else 0
+
+
 @dataclass(frozen=True, slots=True)
 class GitCode:
     """The commits of one repository."""
@@ -110,7 +119,7 @@ class GitCode:
     async def _log(self, *args: str) -> list[Commit]:
         said = await self.mirror.ask("log", "-z", _FORMAT, *args, "--")
         records = (record.split("\n", 3) for record in said.split("\0") if record)
-        return [Commit(sha, subject, author, int(at) * 1000) for sha, at, author, subject in records]
+        return [Commit(sha, subject, author, _time(at)) for sha, at, author, subject in records]
 
     async def _resolved(self, ref: str) -> str:
         """The whole sha of a commit that is here."""

@@ -23,6 +23,7 @@ class Commits(Provider):
     reachable_refs: bool = True
     away: RemoteError | None = None
     asked: int = 0
+    committed_at: int = NOON - 60_000
 
     def grow(self, letters: str, *, base: str = "", branch: str = "main") -> None:
         """Commits one after the other on a branch, from ``base`` on."""
@@ -53,7 +54,9 @@ class Commits(Provider):
     async def commit(self, ref: str) -> Commit:
         self._present()
         found = self._resolved(ref)
-        return Commit(found, f"Change {found[0]}", "bob", NOON - 60_000, f"https://github.com/acme/shop/commit/{found}")
+        return Commit(
+            found, f"Change {found[0]}", "bob", self.committed_at, f"https://github.com/acme/shop/commit/{found}"
+        )
 
     async def compare(self, base: str, head: str) -> Comparison:
         self._present()

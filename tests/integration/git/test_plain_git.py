@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -96,6 +97,21 @@ async def test_a_name_with_a_line_end_of_unicode_is_one_name(by_path: Remote, en
     assert not await code.reachable(other, ["main"]) and await code.reachable(other, [f"x{end}main"])
     assert [(await code.commit(name)).sha for name in ("main", f"x{end}main")] == [main, other]
     assert await branches.heads() == {"main": main, f"x{end}main": other}
+
+
+@pytest.mark.parametrize("time", ["-5", "abc", "99999999999999", "9" * 30])
+async def test_a_commit_with_no_possible_time_has_none(by_path: Remote, time: str) -> None:
+    repo, code = by_path.repo, await by_path.code()
+    base = repo.commit({"a": "1"})
+    raw = repo.git("cat-file", "commit", repo.commit({"a": "2"})) + "\n"
+    odd = by_path.folder / "odd"
+    odd.write_text(re.sub(r"(?m)^(committer .*>) .*$", rf"\1 {time} +0000", raw))
+    sha = repo.git("hash-object", "-t", "commit", "-w", "--literally", str(odd))
+    repo.git("update-ref", "refs/heads/main", sha)
+
+    found = await code.commit("main")
+    assert (found.sha, found.committed_at) == (sha, 0)
+    assert (await code.compare(base, sha)).commits == (found,)
 
 
 async def test_what_is_live_is_known_after_its_branch_was_forced_away(by_http: Remote) -> None:

@@ -79,6 +79,15 @@ async def test_a_release_with_its_commits_and_the_deploy(it: Watched) -> None:
     assert [one["environment"] for one in it.sentry.deploys[sha("c")]] == ["staging", "prod"]
 
 
+async def test_a_commit_whose_time_is_not_known_is_told_without_one(it: Watched) -> None:
+    await it.goes_live("a")
+    it.github.committed_at = 0
+    await it.goes_live("b")
+    await it.told()
+    (told,) = it.sentry.releases[sha("b")]["commits"]
+    assert told["id"] == sha("b") and "timestamp" not in told
+
+
 @pytest.mark.parametrize("away", [RateLimited("Too many requests.", retry_after_s=3600), Unavailable("It is away.")])
 async def test_a_code_host_that_cannot_tell_the_commits_holds_up_nothing(it: Watched, away: RemoteError) -> None:
     await it.goes_live("a")
