@@ -102,8 +102,9 @@ async def take_over(tx: Tx, ctx: Context, held_by: Sequence[Lock], who: str, rea
         if lock.who == who:
             continue
         app_id, environment_id = await locks.scope_of(tx, lock)
-        await _put(tx, ctx, app_id, environment_id, replace(lock, who=who))
-        await announcing.lock_changed(tx, ctx, "lock_taken_over", lock, who=who, before=lock.who)
+        taken = replace(lock, who=who)
+        await _put(tx, ctx, app_id, environment_id, taken)
+        await announcing.lock_changed(tx, ctx, "lock_taken_over", taken, who=who, before=lock.who)
 
 
 async def expire(tx: Tx, ctx: Context, app_id: int | None, environment_id: int | None) -> None:

@@ -4,6 +4,7 @@ import base64
 import json
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ghapp.core.announcements import KINDS
 from ghapp.core.remote import RateLimited, Refused
 from ghapp.core.values import Lock
 from ghapp.service import acting, locking, messaging, reload
+from ghapp.service.locking import Reach
 from ghapp.service.webhook_telling import NAME, WebhookTelling
 from ghapp.store.stores import Stores
 from tests.integration.kedge_world import World, world
@@ -103,6 +105,21 @@ async def test_locks(kedge: World, there: Receiver) -> None:
         "before": None,
         "sequence": 0,
     }
+
+
+@pytest.mark.parametrize("forced", [False, True])
+async def test_a_lock_that_is_taken_over_is_whose_it_is_now(kedge: World, there: Receiver, forced: bool) -> None:
+    deploy = await kedge.ask(environment="staging")
+    scope = (deploy.app_id, deploy.environment_id)
+    lock = Lock("ana", "db work", kedge.now[0], None, "shop", "staging")
+    await kedge.ctx.decide(lambda tx: locking.lock(tx, kedge.ctx, *scope, lock))
+    if forced:
+        await kedge.ctx.decide(lambda tx: locking.take_over(tx, kedge.ctx, [lock], "bob", Reach.EVERYTHING))
+    else:
+        await kedge.ctx.decide(lambda tx: locking.lock(tx, kedge.ctx, *scope, replace(lock, who="bob")))
+    await told(kedge)
+    taken = next(one.json["data"] for one in there.got if one.json["type"] == "lock.taken_over")
+    assert (taken["owner"], taken["who"], taken["before"]) == ("bob", "bob", "ana")
 
 
 @pytest.mark.parametrize("answer", [500, 404, 302, "lost", (429, 120)])
