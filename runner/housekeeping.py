@@ -78,11 +78,13 @@ def survey(folder: Path, stop: threading.Event | None = None) -> list[Kept]:
 
 
 def leftovers(folder: Path) -> Iterator[tuple[Path, Path]]:
-    """Where deletions that were broken off may have left something, and the locks: nobody else looks there."""
+    """Where deletions and exports that were broken off may have left something, and the locks: nobody else looks
+    there."""
     for trash in (folder / "mirrors").glob("*.trash"):
         yield trash, trash.with_suffix(".lock")
-    for trash in (folder / "state").glob("*/*/trash"):
-        yield trash, trash.with_name("lock")
+    for name in ("trash", "incoming"):
+        for left in (folder / "state").glob(f"*/*/{name}"):
+            yield left, left.with_name("lock")
 
 
 def disk_of(folder: Path) -> Disk:

@@ -114,7 +114,8 @@ class Tree(Protocol):
     """The files of commits, for a host whose repositories git cannot clone. Raises `RemoteError`."""
 
     async def export(self, sha: str, folder: Path) -> None:
-        """Write the files of the commit into the empty folder, modes and symbolic links as they are there."""
+        """Write the files of the commit into the empty folder, modes and symbolic links as they are there. Cancelled,
+        it may go on in a thread of its own: nobody uses that folder then."""
         ...
 
 
