@@ -5,13 +5,14 @@ Nothing is lost while Kedge is away: where a branch was is remembered, in the tr
 
 import asyncio
 import random
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import structlog
 
 from ghapp.core.config import AppConfig
-from ghapp.core.remote import RemoteError
+from ghapp.core.remote import RemoteError, Unavailable
 from ghapp.core.values import Repository
 from ghapp.service import hearing, permits
 from ghapp.service.context import Context
@@ -30,7 +31,10 @@ log = structlog.get_logger(__name__)
 EVERY_S = 15.0
 #: The config may have changed.
 TICK_S = 1.0
+#: Looks through one provider; the others have room of their own.
 AT_ONCE = 4
+#: One look may take so long; to fetch a large repository for the first time takes minutes.
+LIMIT_S = 900.0
 
 
 @dataclass(slots=True)
@@ -47,28 +51,35 @@ class Poller:
 
     watched: dict[str, _Watch] = field(default_factory=dict)
     _configs: Mapping[str, AppConfig] = field(default_factory=dict)
+    _under_way: set[str] = field(default_factory=set)
+    _gates: defaultdict[str, asyncio.Semaphore] = field(
+        default_factory=lambda: defaultdict(lambda: asyncio.Semaphore(AT_ONCE))
+    )
 
     async def poll_due(self, ctx: Context) -> int:
-        """Look at the repositories whose time has come; how many those were."""
+        """Look at the repositories whose time has come, and wait until that is done; how many those were."""
+        async with asyncio.TaskGroup() as group:
+            return await self.begin(ctx, group)
+
+    async def begin(self, ctx: Context, group: asyncio.TaskGroup) -> int:
+        """Begin to look at the repositories whose time has come, each in a task of ``group``: none waits for the
+        slowest. How many those are."""
         apps = _named(ctx)
-        if ctx.apps.configs is not self._configs:
+        # What is looked at still would be kept again.
+        if ctx.apps.configs is not self._configs and self._under_way <= apps.keys():
             await ctx.stores.main.write(lambda tx: polled.keep_only(tx, list(apps)))
             self._configs = ctx.apps.configs
         self.watched = {key: self.watched.get(key) or _Watch() for key in apps}
-        due = [key for key, watch in self.watched.items() if watch.due_at <= ctx.now()]
-        gate = asyncio.Semaphore(AT_ONCE)
-
-        async def one(key: str) -> None:
-            async with gate:
-                await self._poll(ctx, key, apps[key])
-
-        await asyncio.gather(*(one(key) for key in due))
+        due = [key for key, watch in self.watched.items() if watch.due_at <= ctx.now() and key not in self._under_way]
+        for key in due:
+            self._under_way.add(key)
+            group.create_task(self._poll(ctx, key, apps[key], self.watched[key]))
         return len(due)
 
-    async def _poll(self, ctx: Context, key: str, app: AppConfig) -> None:
-        watch = self.watched[key]
+    async def _poll(self, ctx: Context, key: str, app: AppConfig, watch: _Watch) -> None:
         try:
-            await look(ctx, app)
+            async with self._gates[app.via]:
+                await _look_in_time(ctx, app)
             watch.failures = 0
             wait_s = EVERY_S * random.uniform(0.75, 1.25)  # noqa: S311
         except Exception as error:
@@ -77,18 +88,35 @@ class Poller:
             if watch.failures == 1:  # how long it lasts is to be seen in the lag
                 unexpected = not isinstance(error, RemoteError | Problem)
                 log.warning("branches cannot be looked at", app=app.name, why=str(error), exc_info=unexpected)
+        finally:
+            self._under_way.remove(key)
         watch.due_at = ctx.now() + int(wait_s * 1000)
 
 
 async def poll_forever(ctx: Context) -> None:
     """Until cancelled."""
     poller = Poller()
-    while True:
-        try:
-            await poller.poll_due(ctx)
-        except Exception:
-            log.exception("polling failed")
-        await asyncio.sleep(TICK_S)
+    async with asyncio.TaskGroup() as group:
+        while True:
+            try:
+                await poller.begin(ctx, group)
+            except Exception:
+                log.exception("polling failed")
+            await asyncio.sleep(TICK_S)
+
+
+async def _look_in_time(ctx: Context, app: AppConfig) -> None:
+    """Raises an Exception whatever ends the look, unless that is the cancelling of its task."""
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            await look(ctx, app)
+    except TimeoutError:
+        raise Unavailable(f"Looking at its branches took longer than {LIMIT_S:.0f} s.") from None
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task and task.cancelling():
+            raise
+        raise RuntimeError("The provider cancelled what it was asked for.") from error
 
 
 async def look(ctx: Context, app: AppConfig) -> None:

@@ -1,6 +1,7 @@
 """A host that tells nothing: what moves there is found by looking, and becomes automatic deploys as pushes do."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,14 @@ hello:
   environments:
     staging: {checks: [], auto: {branch: main, after: push}}
     production: {checks: []}
+"""
+OTHER = """
+{name}:
+  via: "tests.protocol.test_polling:Hanging"
+  repository: acme/{name}
+  deploy: "./deploy.sh {{env}} {{sha}}"
+  environments:
+    staging: {{checks: [], auto: {{branch: main, after: push}}}}
 """
 
 
@@ -61,6 +70,20 @@ class _Looked:
             message="Change something",
             pusher="bob",
         )
+
+
+@dataclass
+class Hanging(Branches):
+    """Finds no repository until it is `let`; ``hung`` are those that were asked for."""
+
+    webhooks: Any = None
+    let: asyncio.Event = field(default_factory=asyncio.Event)
+    hung: list[str] = field(default_factory=list)
+
+    async def find_repository(self, name: str) -> list[Repository]:
+        self.hung.append(name)
+        await self.let.wait()
+        return []
 
 
 @dataclass
@@ -204,3 +227,82 @@ async def test_what_is_not_watched_any_more_is_forgotten(watched: Watched) -> No
 async def test_hosts_that_tell_are_not_looked_at(rig: Rig) -> None:
     await rig.config(CONFIG)
     assert await Poller().poll_due(rig.ctx) == 0
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+
+
+async def hang(watched: Watched, *names: str) -> Hanging:
+    """Apps of these names are at a host that hangs."""
+    host = Hanging(parents={})
+    watched.rig.ctx.providers = {"github": watched.host, "tests.protocol.test_polling:Hanging": host}
+    await watched.rig.config(CONFIG + "".join(OTHER.format(name=name) for name in names))
+    return host
+
+
+async def test_hosts_that_hang_keep_no_other_waiting(watched: Watched) -> None:
+    hanging = await hang(watched, "a", "b", "c", "d", "e")
+    async with asyncio.TaskGroup() as group:
+        assert await watched.poller.begin(watched.rig.ctx, group) == 6
+        await until(lambda: watched.host.looks == 1 and len(hanging.hung) == polling.AT_ONCE)
+        for looks in (2, 3):
+            await until(lambda: bool(watched.poller.watched["github acme/hello"].due_at > watched.rig.clock[0]))
+            watched.rig.clock[0] += 20_000
+            assert await watched.poller.begin(watched.rig.ctx, group) == 1, "the others are under way still"
+            await until(lambda looks=looks: watched.host.looks == looks)  # type: ignore[misc]
+        hanging.let.set()
+    assert sorted(hanging.hung) == [f"acme/{name}" for name in "abcde"]
+
+
+async def test_who_takes_too_long_is_given_up_and_asked_more_seldom(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(polling, "LIMIT_S", 0.01)
+    await hang(watched, "a")
+    for after_s, failures in ((20, 1), (29, 1), (30, 2)):
+        await watched.look(after_s)
+        assert watched.poller.watched["tests.protocol.test_polling:Hanging acme/a"].failures == failures
+
+
+async def test_a_host_that_cancels_what_it_was_asked_for_has_failed(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await watched.look()
+    watched.it.commit("a")
+    with monkeypatch.context() as broken:
+
+        async def heads(_: _Looked) -> Mapping[str, str]:
+            watched.host.looks += 1
+            raise asyncio.CancelledError
+
+        broken.setattr(_Looked, "heads", heads)
+        await watched.look()
+        await watched.look(1)
+        assert watched.host.looks == 2
+    await watched.look(60)
+    assert await watched.it.states() == [("a", "queued")]
+
+
+async def test_what_is_looked_at_still_is_forgotten_once_that_is_done(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    going, let, heads = asyncio.Event(), asyncio.Event(), _Looked.heads
+
+    async def slowly(host: _Looked) -> Mapping[str, str]:
+        going.set()
+        await let.wait()
+        return await heads(host)
+
+    monkeypatch.setattr(_Looked, "heads", slowly)
+    async with asyncio.TaskGroup() as group:
+        await watched.poller.begin(watched.rig.ctx, group)
+        await going.wait()
+        await watched.rig.config(CONFIG.replace(", auto: {branch: main, after: push}", ""))
+        await watched.poller.begin(watched.rig.ctx, group)
+        let.set()
+    assert await watched.rig.ctx.stores.main.read(polled.oldest) is not None
+    await watched.look()
+    assert await watched.rig.ctx.stores.main.read(polled.oldest) is None
