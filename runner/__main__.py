@@ -35,6 +35,7 @@ a second one leaves at once: the commands go on, and the next start takes them u
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code: 0 stopped, 1 left in a hurry with commands running (doctor: something to mend), 2 cannot work like
     this."""
+    harden()
     parser = argparse.ArgumentParser(
         prog="python -m runner",
         description=ABOUT,
@@ -52,7 +53,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return asyncio.run(doctor.report(settings))
         with contextlib.ExitStack() as stack:
             _enter(settings, stack)
-            harden()
             return asyncio.run(_run(settings))
     except (SettingsError, WorkdirBusy) as error:
         print(error, file=sys.stderr)

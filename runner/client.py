@@ -195,4 +195,4 @@ def _failure(status: int, raw: bytes) -> Unanswered:
         error = msgspec.json.decode(raw, type=wire.ErrorBody).error
     except (msgspec.DecodeError, UnicodeDecodeError):
         return Unanswered(f"Answered with HTTP {status}, and not by Kedge.")
-    return Refused(error.code, error.message, status)
+    return Refused(error.code, " ".join(filter(None, (error.message, error.hint))), status)

@@ -70,11 +70,7 @@ async def _app(settings: Settings) -> AsyncIterator[Finding]:
         try:
             hello = await AppClient(session, settings.url, settings.token).hello()
         except Refused as error:
-            fix = {
-                401: "Set KEDGE_RUNNER_TOKEN to the app's own, or to what `kedge token create --scope runner` prints.",
-                403: "This token is no runner's: make one with `kedge token create --scope runner`.",
-            }.get(error.status, "Bring app and runner to the same release.")
-            yield Finding("app", f"{settings.url}: {error}", fix)
+            yield Finding("app", f"{settings.url}: {error}", _way_on(error.status))
             return
         except Unanswered as error:
             yield Finding("app", str(error), "See that KEDGE_URL is right and reachable from here (HTTPS_PROXY?).")
@@ -82,8 +78,33 @@ async def _app(settings: Settings) -> AsyncIterator[Finding]:
         took_s = time.time() - sent
     found = f"{settings.url} answers in {took_s * 1000:.0f} ms; Kedge {hello.version}, this runner {VERSION}"
     yield Finding("app", found)
-    yield Finding("token", _good_for(hello))
+    yield Finding("token", _good_for(hello), _never(settings, hello))
     yield _clock(datetime.fromisoformat(hello.now).timestamp(), sent + took_s / 2)
+
+
+def _way_on(status: int) -> str:
+    if status == 401:
+        return "Set KEDGE_RUNNER_TOKEN to the app's own, or to what `kedge token create --scope runner` prints."
+    if status == 403:
+        return "This token is no runner's: make one with `kedge token create --scope runner`."
+    if status == 429:
+        return (
+            "Wait a minute. A runner here with a wrong KEDGE_RUNNER_TOKEN is likely to have used up the tries: mend it."
+        )
+    if status >= 500:
+        return "The app's own log says what is wrong with it."
+    return "Bring app and runner to the same release."
+
+
+def _never(settings: Settings, hello: wire.Hello) -> str:
+    """What to do where this runner can be given nothing, for token and settings exclude each other."""
+    for name, wished, granted in (
+        ("KEDGE_RUNNER_APPS", settings.apps, hello.apps),
+        ("KEDGE_RUNNER_LABELS", settings.labels or None, hello.labels),
+    ):
+        if wished is not None and granted is not None and not set(wished) & set(granted):
+            return f"{name} is {joined(wished)}, for which the token is no good: mend it, or make another token."
+    return ""
 
 
 def _good_for(hello: wire.Hello) -> str:

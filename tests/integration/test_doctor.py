@@ -12,6 +12,7 @@ import pytest
 from ghapp.core.settings import Network
 from ghapp.store.stores import Stores
 from runner import doctor
+from runner.client import AppClient, Refused
 from runner.config import Settings
 from runner.doctor import Finding
 from runner.secrets import Source
@@ -58,6 +59,34 @@ async def test_what_a_runners_token_grants(kedge: World, settings: Settings) -> 
     given = await make(kedge, "runner", apps=["shop"], environments=["staging"], labels=["eu"])
     findings = await found(replace(settings, token=given["token"]))
     assert findings["token"].found == "may take labels eu; apps shop; environments staging"
+
+
+@pytest.mark.parametrize(
+    ("apps", "labels", "fix"),
+    [
+        (("other",), (), "KEDGE_RUNNER_APPS is other, for which the token is no good"),
+        (None, ("prod",), "KEDGE_RUNNER_LABELS is prod, for which the token is no good"),
+        (("shop", "other"), ("eu", "prod"), ""),
+        (None, (), ""),
+    ],
+)
+async def test_settings_that_the_token_excludes(
+    kedge: World, settings: Settings, apps: tuple[str, ...] | None, labels: tuple[str, ...], fix: str
+) -> None:
+    given = await make(kedge, "runner", apps=["shop"], labels=["eu"])
+    finding = (await found(replace(settings, token=given["token"], apps=apps, labels=labels)))["token"]
+    assert finding.fix.startswith(fix) and bool(finding.fix) == bool(fix)
+
+
+@pytest.mark.parametrize(("status", "fix"), [(429, "Wait a minute"), (503, "own log"), (404, "the same release")])
+async def test_what_the_app_refuses_comes_with_its_fix(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, status: int, fix: str
+) -> None:
+    async def refuses(_client: AppClient) -> None:
+        raise Refused("code", "No.", status)
+
+    monkeypatch.setattr(AppClient, "hello", refuses)
+    assert fix in (await found(settings))["app"].fix
 
 
 Change = Callable[[World, Settings], Settings]

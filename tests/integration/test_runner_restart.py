@@ -298,9 +298,19 @@ async def test_wrong_settings_are_all_named(world: World) -> None:
     assert b"Traceback" not in errors
 
 
-def test_a_command_of_the_same_user_cannot_read_the_runners_environment() -> None:
-    """PR_GET_DUMPABLE is 3: prctl(2). (Asked instead of tried, because root may read everything.)"""
-    asks = "import ctypes; from runner.__main__ import harden; harden(); print(ctypes.CDLL(None).prctl(3))"
+@pytest.mark.parametrize("arguments", [[], ["doctor"]])
+def test_a_command_of_the_same_user_cannot_read_the_runners_environment(arguments: list[str]) -> None:
+    """Not even while it reads its settings. PR_GET_DUMPABLE is 3: prctl(2). (Asked instead of tried, because root may
+    read everything.)"""
+    asks = f"""
+import ctypes, sys
+from runner import __main__, config
+def load(environ):
+    print(ctypes.CDLL(None).prctl(3))
+    sys.exit()
+config.load = load
+__main__.main({arguments})
+"""
     done = subprocess.run([sys.executable, "-c", asks], check=True, capture_output=True)
     assert done.stdout == b"0\n"
 

@@ -21,9 +21,16 @@ def unit(name: str) -> ConfigParser:
 def test_commands_outlive_the_runner() -> None:
     service = unit("kedge-runner.service")["Service"]
     assert service["KillMode"] == "process" and service["Restart"] == "always"
+    assert service["OOMPolicy"] == "continue"
     assert "PrivateTmp" not in service
     module = service["ExecStart"].rpartition(" -m ")[2]
     assert importlib.util.find_spec(f"{module}.__main__")
+
+
+def test_who_leaves_at_once_signals_no_command() -> None:
+    """All processes of the unit are signalled otherwise: systemctl(1), --kill-whom."""
+    told = [line for line in (UNITS / "kedge-runner.service").read_text().splitlines() if "systemctl kill" in line]
+    assert told and all("--kill-whom=main" in line for line in told)
 
 
 def test_commands_may_use_sudo() -> None:

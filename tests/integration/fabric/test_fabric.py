@@ -122,10 +122,10 @@ async def test_the_form_of_fabric_1(world: World, hosts: Hosts) -> None:
         pytest.skip("fab-classic is not installed: make .venv/.dev")
     fab(world, fabric_1=True)
     names = hosts.named(*ADDRESSES)
-    places = f"roles = {{'staging': {names!r}}}\nknown_hosts = {str(hosts.known_hosts)!r}\n"
-    root = f"root = {str(world.folder / 'srv')!r}\n"
-    fabhosts = f"{places}{root}from fabric.api import env\nenv.key_filename = {str(hosts.key)!r}\n"
-    commit(world, {"fabfile.py": recipe("fabfile1"), "fabhosts.py": fabhosts, "version": "2"})
+    places = f"roles = {{'staging': {names!r}}}\nroot = {str(world.folder / 'srv')!r}\n"
+    key = f"from fabric.api import env\nenv.key_filename = {str(hosts.key)!r}\n"
+    files = {"fabfile.py": recipe("fabfile1"), "fabhosts.py": recipe("fabhosts") + places + key, "version": "2"}
+    commit(world, files | {"known_hosts": hosts.known_hosts.read_text()})
     done = await world.see_through(f"fab -R staging deploy:sha={world.sha}", environment="staging")
     assert done.state == "succeeded", done.output
     assert served(world) == "2"
