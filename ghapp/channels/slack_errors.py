@@ -46,15 +46,15 @@ def of(answer: Mapping[str, Any], status: int | None, headers: Mapping[str, str]
     return Refused(f"Slack refused it: {code}{_details(answer)}.", status=status)
 
 
-def of_webhook(body: str, status: int, headers: Mapping[str, str]) -> RemoteError:
-    """Of an incoming webhook, which answers with a word alone:
+def of_webhook(what: str, body: str, status: int, headers: Mapping[str, str]) -> RemoteError:
+    """Of an address that takes messages, which answers with a word alone; ``what`` it is:
     https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks#handling_errors"""
     word = body.strip() if body.strip().replace("_", "").isalnum() and len(body) < 60 else ""
     if status == 429 or status >= 500:
         return of({}, status, headers)
     if status in {403, 404, 410}:
-        return NotFound(f"Slack does not take SLACK_WEBHOOK_URL any more ({word or status}).", status=status)
-    return Refused(f"Slack's webhook refused it: {word or status}.", status=status)
+        return NotFound(f"Slack does not take {what} any more ({word or status}).", status=status)
+    return Refused(f"Slack refused what was sent to {what}: {word or status}.", status=status)
 
 
 def no_room(name: str | None = None) -> str:

@@ -35,6 +35,7 @@ class SlackReplies:
                 self._session.post(url, json=said, proxy=self._proxy, allow_redirects=False) as response,
             ):
                 if response.status != 200:
-                    raise slack_errors.of_webhook(await response.text(), response.status, response.headers)
+                    what, body = "the response_url of a command or press", await response.text()
+                    raise slack_errors.of_webhook(what, body, response.status, response.headers)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unavailable(f"Slack cannot be reached: {type(error).__name__}.") from error

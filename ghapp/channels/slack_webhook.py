@@ -28,4 +28,4 @@ class SlackWebhook:
         except (aiohttp.ClientError, TimeoutError, OSError, SlackClientError) as error:
             raise Unavailable(f"Slack's webhook cannot be reached: {type(error).__name__}.") from error
         if answer.status_code != 200:
-            raise slack_errors.of_webhook(answer.body, answer.status_code, answer.headers)
+            raise slack_errors.of_webhook("SLACK_WEBHOOK_URL", answer.body, answer.status_code, answer.headers)

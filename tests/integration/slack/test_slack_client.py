@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from ghapp.channels.slack import EVENT_TYPE, Posted, SlackClient
+from ghapp.channels.slack_replies import SlackReplies
 from ghapp.channels.slack_webhook import SlackWebhook
 from ghapp.core.remote import Forbidden, NotFound, RateLimited, Refused, RemoteError, Unauthorized, Unavailable
 from ghapp.vcs.session import open_session
@@ -177,10 +178,10 @@ async def test_a_lost_message_is_found_among_kedges_own(slack: SlackClient, serv
 @pytest.mark.parametrize(
     ("answer", "kind", "said"),
     [
-        (web.Response(status=404, text="no_service"), NotFound, "any more (no_service)"),
+        (web.Response(status=404, text="no_service"), NotFound, "take SLACK_WEBHOOK_URL any more (no_service)"),
         (web.Response(status=410, text="channel_is_archived"), NotFound, "channel_is_archived"),
         (web.Response(status=400, text="invalid_payload"), Refused, "invalid_payload"),
-        (web.Response(status=400, text="<html> secret"), Refused, "refused it: 400"),
+        (web.Response(status=400, text="<html> secret"), Refused, "SLACK_WEBHOOK_URL: 400"),
         (web.Response(status=429, headers={"Retry-After": "3"}), RateLimited, "rate limit"),
         (web.Response(status=500), Unavailable, "500"),
     ],
@@ -210,6 +211,18 @@ async def test_webhook_sends_once() -> None:
         with pytest.raises(Unavailable):
             await hook.send("text", BLOCKS)
     assert [one["text"] for one in heard] == ["text"] * 2
+
+
+async def test_an_address_for_answers_that_is_not_good_any_more_is_called_what_it_is() -> None:
+    async def handle(_: web.Request) -> web.Response:
+        return web.Response(status=404, text="expired_url")
+
+    app = web.Application()
+    app.router.add_post("/respond", handle)
+    async with TestServer(app) as running, open_session() as session:
+        url = str(running.make_url("/respond"))
+        with pytest.raises(NotFound, match=r"the response_url of a command or press any more \(expired_url\)"):
+            await SlackReplies(session, api_url=url).reply(url, "text", BLOCKS)
 
 
 @asynccontextmanager
