@@ -76,7 +76,7 @@ class SlackClient:
         found = (await self._call("users.info", {"user": user_id}))["user"]
         unfit = ("is_bot", "deleted", "is_restricted", "is_ultra_restricted", "is_stranger", "is_workflow_bot")
         stranger = any(found.get(name) for name in unfit) or found.get("team_id") != self._own_team
-        confirmed = found.get("is_email_confirmed", True)
+        confirmed = found.get("is_email_confirmed", False)
         return User(user_id, (found.get("profile") or {}).get("email") if confirmed else None, stranger)
 
     async def user_by_email(self, email: str) -> str:

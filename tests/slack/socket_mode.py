@@ -56,9 +56,10 @@ class SocketMode:
     _serial: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     def add_user(self, user_id: str, email: str | None = None, **facts: object) -> str:
-        """A member of the workspace, unless ``facts`` say otherwise."""
+        """A member of the workspace, unless ``facts`` say otherwise. An ``email`` is confirmed."""
         profile = {"email": email} if email else {}
-        self.users[user_id] = {"id": user_id, "team_id": TEAM, "profile": profile, **facts}
+        confirmed = {"is_email_confirmed": True} if email else {}
+        self.users[user_id] = {"id": user_id, "team_id": TEAM, "profile": profile, **confirmed, **facts}
         return user_id
 
     def routes(self) -> list[web.RouteDef]:

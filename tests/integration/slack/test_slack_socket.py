@@ -116,6 +116,7 @@ async def test_every_button(crew: Team) -> None:
         ("U0OLGA", {"is_ultra_restricted": True}),
         ("U0OLGA", {"team_id": "T0ELSEWHERE"}),
         (BOB, {"is_email_confirmed": False, "profile": {"email": "bob@example.com"}}),
+        (BOB, {"profile": {"email": "bob@example.com"}}),
         ("U0MALLORY", {"name": "ana", "profile": {"display_name": "ana", "real_name": "ana"}}),
     ],
 )
