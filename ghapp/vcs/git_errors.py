@@ -12,7 +12,8 @@ _DISK_FULL = r"No space left on device|Disk quota exceeded"
 
 # Said by servers that do not hand out a bare sha, or do not have it:
 # https://git-scm.com/docs/git-config#Documentation/git-config.txt-uploadpackallowReachableSHA1InWant
-_REFUSED_SHA = r"unadvertised object|not our ref|couldn't find remote ref|no such remote ref"
+# The last one is JGit's, which Gerrit is built on.
+_REFUSED_SHA = r"unadvertised object|not our ref|couldn't find remote ref|no such remote ref|want [0-9a-f]+ not valid"
 
 _TABLE: tuple[tuple[str, type[RemoteError], str], ...] = (
     (

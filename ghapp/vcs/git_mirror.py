@@ -67,9 +67,12 @@ class Mirror:
             return
         async with self._lock:
             try:  # of no branch or tag any more, perhaps
-                await self._fetch_soundly(sha)
-            except NotFound:
-                raise NotFound(f"There is no commit {sha} in {self.address.url}.") from None
+                await self._fetch(sha)
+            except GitFailed as error:  # all else was fetched just now: the mirror is not to blame
+                told = self._told(error)
+                if isinstance(told, NotFound):
+                    told = NotFound(f"There is no commit {sha} in {self.address.url}.")
+                raise told from error
 
     async def has(self, sha: str) -> bool:
         try:

@@ -60,6 +60,7 @@ def test_others_have_none(said: str) -> None:
 def test_what_only_another_way_can_answer() -> None:
     assert refuses_sha("error: Server does not allow request for unadvertised object 1234")
     assert refuses_sha("fatal: remote error: upload-pack: not our ref 1234")
+    assert refuses_sha(f"fatal: remote error: want {'0f' * 20} not valid")
     assert refuses_sha("fatal: couldn't find remote ref 1234")
     assert not refuses_sha("fatal: Authentication failed for 'https://x/'")
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,34 @@ async def test_what_is_live_is_known_after_its_branch_was_forced_away(by_http: R
     assert len(packs) < MANY_PACKS
     assert (await code.compare(live, new)).status == "diverged"
     assert not await code.reachable(live, ["main"])
+
+
+@pytest.mark.parametrize("said", [rb"want \1 not valid          ", rb"we do not like \1          "])
+async def test_a_sha_that_a_server_refuses_costs_nothing_that_is_here(by_path: Remote, said: bytes) -> None:
+    repo = by_path.repo
+    base = repo.commit({"a": "1"})
+    live = repo.commit({"a": "2"})
+    by_path.address = f"host:{repo.path}"
+    code = await by_path.code(GIT_SSH_COMMAND=str(_refusing(by_path.folder, said)))
+    assert (await code.commit("main")).sha == live
+    repo.git("reset", "-q", "--hard", base)
+
+    with pytest.raises(RemoteError):
+        await code.commit("d" * 40)
+    assert await code.mirror.has(live)
+
+
+def _refusing(folder: Path, said: bytes) -> Path:
+    """An ssh to this machine, to a server that has other words, as long as git's, for a sha it does not have."""
+    program = folder / "ssh"
+    program.write_text(
+        f"#!{sys.executable}\nimport os, re, subprocess, sys\n"
+        "there = subprocess.Popen(sys.argv[-1], shell=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)\n"
+        "while part := os.read(there.stdout.fileno(), 65536):\n"
+        f"    os.write(1, re.sub(rb'upload-pack: not our ref ([0-9a-f]+)', {said!r}, part))\n"
+    )
+    program.chmod(0o700)
+    return program
 
 
 async def test_files_are_left_out_where_the_remote_can(by_http: Remote) -> None:
