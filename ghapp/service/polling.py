@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from ghapp.core.config import AppConfig
-from ghapp.core.remote import RemoteError, Unavailable
+from ghapp.core.remote import RateLimited, RemoteError, Unavailable
 from ghapp.core.values import Repository
 from ghapp.service import hearing, permits
 from ghapp.service.context import Context
@@ -120,7 +120,8 @@ async def _look_in_time(ctx: Context, app: AppConfig) -> None:
 
 
 async def look(ctx: Context, app: AppConfig) -> None:
-    """Look at the branches of an app's repository once. Raises RemoteError, Problem."""
+    """Look at the branches of an app's repository once. One that cannot be told holds up no other; then the first
+    error is raised at the end. Raises RemoteError, Problem."""
     repository = await permits.repository_of(ctx, app)
     branches = ctx.providers[app.via].branches(repository)
     if branches is None:
@@ -128,9 +129,18 @@ async def look(ctx: Context, app: AppConfig) -> None:
     began, heads = ctx.now(), await branches.heads()
     ORIGIN.set(Origin(app.via))
     repository_id, known = await ctx.stores.main.write(lambda tx: _known(tx, app, repository, heads, began))
+    failed: Exception | None = None
     for name in sorted(known.keys() | heads.keys()):
-        if known.get(name) != heads.get(name):
+        if known.get(name) == heads.get(name):
+            continue
+        try:
             await _moved(ctx, app.via, branches, repository_id, name, known.get(name), heads.get(name))
+        except RateLimited:
+            raise
+        except Exception as error:
+            failed = failed or error
+    if failed:
+        raise failed
     await ctx.stores.main.write(lambda tx: polled.looked(tx, repository_id, began))
 
 

@@ -210,6 +210,45 @@ async def test_a_rate_limit_is_honoured(watched: Watched) -> None:
     assert watched.host.looks == 2
 
 
+async def test_a_branch_that_cannot_be_told_holds_up_no_other(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await watched.look()
+    looked_at = await watched.rig.ctx.stores.main.read(polled.oldest)
+    moved = _Looked.moved
+
+    async def fails(host: _Looked, branch: str, before: str | None, after: str | None) -> PushEvent:
+        if branch == "broken":
+            raise Unavailable("that one cannot be told")
+        return await moved(host, branch, before, after)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(_Looked, "moved", fails)
+        watched.host.heads["broken"] = sha("0")
+        watched.it.commit("a")
+        await watched.look()
+    assert await watched.it.states() == [("a", "queued")]
+    assert await watched.rig.ctx.stores.main.read(polled.oldest) == looked_at
+    await watched.look(60)
+    assert watched.host.moves[-1] == ("broken", None, sha("0"))
+
+
+async def test_once_a_host_limits_its_rate_no_other_branch_is_asked_about(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await watched.look()
+    asked: list[str] = []
+
+    async def refuses(_: _Looked, branch: str, *given: object) -> PushEvent:
+        asked.append(branch)
+        raise RateLimited("slowly", retry_after_s=3600)
+
+    monkeypatch.setattr(_Looked, "moved", refuses)
+    watched.host.heads.update(main=sha("a"), other=sha("0"))
+    await watched.look()
+    assert asked == ["main"]
+
+
 async def test_what_is_not_watched_any_more_is_forgotten(watched: Watched) -> None:
     await watched.look()
     await watched.rig.config(CONFIG.replace(", auto: {branch: main, after: push}", ""))
