@@ -89,8 +89,9 @@ async def _forever(ctx: Context, reader: Reader, every_s: float) -> None:
 
 def pause_s(every_s: float, failures: int, error: Exception) -> float:
     """Seconds until the next reading after so many failed ones in a row: ever longer, and as long as the provider
-    wishes. Pure."""
-    wished_s = error.retry_after_s if isinstance(error, RateLimited) else 0.0
+    wishes, which may be behind a Problem. Pure."""
+    limit = error if isinstance(error, RateLimited) else error.__cause__
+    wished_s = limit.retry_after_s if isinstance(limit, RateLimited) else 0.0
     return max(wished_s, min(LONGEST_PAUSE_S, every_s * 2.0 ** min(failures - 1, 10)))
 
 

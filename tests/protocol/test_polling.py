@@ -210,6 +210,22 @@ async def test_a_rate_limit_is_honoured(watched: Watched) -> None:
     assert watched.host.looks == 2
 
 
+async def test_a_rate_limit_is_honoured_where_the_repository_is_looked_up(watched: Watched) -> None:
+    asked: list[str] = []
+
+    async def refuse(name: str) -> list[Repository]:
+        asked.append(name)
+        raise RateLimited("slowly", retry_after_s=3600)
+
+    watched.host.find_repository = refuse  # type: ignore[method-assign]
+    await watched.rig.config(CONFIG.replace("acme/hello", "acme/renamed"))
+    await watched.look()
+    await watched.look(3599)
+    assert asked == ["acme/renamed"]
+    await watched.look(1000)
+    assert asked == ["acme/renamed"] * 2
+
+
 async def test_a_branch_that_cannot_be_told_holds_up_no_other(
     watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
