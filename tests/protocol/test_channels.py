@@ -259,9 +259,9 @@ async def test_a_round_is_over_when_all_is_said_whatever_fails(
     assert not saying.done()
     room.gate.set()
     assert await saying == 2
-    assert room.said == [("#a", "queued")]
+    assert len(room.said) == 1  # of whichever came to the store second
     await say_all(rig)
-    assert room.said == [("#a", "queued"), ("#b", "queued")]
+    assert sorted(room.said) == [("#a", "queued"), ("#b", "queued")]
 
 
 async def test_what_cannot_be_saved_delays_only_itself(rig: Rig, room: Room) -> None:
