@@ -114,7 +114,7 @@ class GitHubApp(Provider):
         self._transport = GitHubTransport(session, api_url)
         self._jwts: Remembered[None, str] = Remembered(lambda _jwt, now: now + _JWT_RENEWED_AFTER_MS, clock=clock)
         self._own: Remembered[int, RepoToken] = Remembered(_token_end, clock=clock)
-        self._narrowed: Remembered[tuple[int, frozenset[str]], RepoToken] = Remembered(_token_end, clock=clock)
+        self._narrowed: Remembered[tuple[int, frozenset[str]], RepoToken] = Remembered(_narrowed_end, clock=clock)
         self._installations: Remembered[str, _Installation] = Remembered(
             lambda _found, now: now + _INSTALLATION_MS, clock=clock
         )
@@ -224,6 +224,8 @@ class GitHubApp(Provider):
                 "An owner can grant them in the App's settings."
             )
         minted = await self._mint(installation.id, {"repository_ids": [repository.id], "permissions": granted})
+        if missing:  # may be granted before this one ends
+            self._installations.forget(repository.full_name.lower())
         return replace(minted, missing=missing)
 
     async def _mint(self, installation_id: int, narrowing: dict[str, object]) -> RepoToken:
@@ -329,6 +331,11 @@ def _rsa_key(pem: str) -> RSAPrivateKey:
 
 def _token_end(token: RepoToken, _now: float) -> int:
     return token.expires_at - _TOKEN_MARGIN_MS
+
+
+def _narrowed_end(token: RepoToken, now: float) -> float:
+    """One that lacks something is good for no longer than what is known of its installation."""
+    return min(_token_end(token, now), now + _INSTALLATION_MS) if token.missing else _token_end(token, now)
 
 
 def _gives(granted: dict[str, str], name: str, level: str) -> bool:

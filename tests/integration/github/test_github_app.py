@@ -137,6 +137,20 @@ async def test_a_grant_that_has_shrunk_is_looked_up_again(github: StandIn, app: 
     assert (await app.repo_token(HELLO)).missing == ("checks:read",)
 
 
+async def test_what_is_granted_later_is_had_within_minutes(github: StandIn, app: GitHubApp, clock: Clock) -> None:
+    github.on(INSTALLED, installation(permissions={**ALL, "deployments": "read"}), installation())
+    github.on(MINT, minted("ghs_a", clock), minted("ghs_b", clock))
+    for after_minutes, value, missing in (
+        (0, "ghs_a", ("deployments:write",)),
+        (2.9, "ghs_a", ("deployments:write",)),
+        (0.2, "ghs_b", ()),
+        (50, "ghs_b", ()),
+    ):
+        clock.later(after_minutes)
+        token = await app.repo_token(HELLO)
+        assert (token.value, token.missing) == (value, missing)
+
+
 async def test_an_app_that_was_installed_anew_is_looked_up_again(github: StandIn, app: GitHubApp, clock: Clock) -> None:
     github.on(INSTALLED, installation(), installation(id=10))
     github.on(MINT, error(404, "Not Found"))
