@@ -19,7 +19,7 @@ class Lease:
     """One deploy in this runner's hands. `beat` runs beside everything else, until `finish` is accepted.
 
     ``phase`` and ``log_end`` (bytes of log there are) are what the beats tell; ``cancelled`` is set once the app has
-    told of a cancel.
+    told of a cancel, ``hushed`` once what is left of the deploy was out of the runner's hands.
     """
 
     def __init__(self, client: AppClient, job: wire.Job, pace: Pace) -> None:
@@ -27,6 +27,7 @@ class Lease:
         self.phase = "gating"
         self.log_end = 0
         self.cancelled = asyncio.Event()
+        self.hushed = asyncio.Event()
         self.token = job.repo_token
         self.pace = pace
         self._client = client
@@ -73,6 +74,7 @@ class Lease:
     def hush(self) -> None:
         """Send no beats until `speak`: what is left of the deploy is out of the runner's hands."""
         self._speaking.clear()
+        self.hushed.set()
         self._poke.set()
 
     def speak(self) -> None:

@@ -23,8 +23,8 @@ REBOOTED = "The runner's machine was restarted while it ran; how far it came is 
 NEVER_RAN = "The runner stopped before the command began; nothing ran."
 
 
-async def take_up(tools: Tools, entry: Entry) -> None:
-    """Go on with what an earlier run left in the journal."""
+async def take_up(tools: Tools, entry: Entry, group: asyncio.TaskGroup) -> None:
+    """Go on with what an earlier run left in the journal, as `see_through` does."""
     raw = entry.read_job()
     try:
         job = msgspec.json.decode(raw or b"", type=wire.Job)
@@ -37,11 +37,22 @@ async def take_up(tools: Tools, entry: Entry) -> None:
         return
     held = Held(tools, Lease(tools.client, job, tools.pace), entry)
     held.lease.log.info("taken up again")
-    await see_through(held, fresh=False)
+    await see_through(held, group, fresh=False)
 
 
-async def see_through(held: Held, *, fresh: bool) -> None:
-    """To the end, by way of the journal if something here goes wrong. ``fresh``: it comes from a claim."""
+async def see_through(held: Held, group: asyncio.TaskGroup, *, fresh: bool) -> None:
+    """Until it has ended, or what is left of it is out of the runner's hands: a task of the group goes on with that,
+    and it holds no slot. ``fresh``: it comes from a claim."""
+    ending = group.create_task(_to_the_end(held, fresh=fresh))
+    hushed = asyncio.ensure_future(held.lease.hushed.wait())
+    try:
+        await asyncio.wait({ending, hushed}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        hushed.cancel()
+
+
+async def _to_the_end(held: Held, *, fresh: bool) -> None:
+    """By way of the journal if something here goes wrong."""
     backoff = Backoff(held.tools.pace.first_s, held.tools.pace.most_s)
     while True:
         try:

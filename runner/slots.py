@@ -24,14 +24,14 @@ async def run(tools: Tools, slots: int, stopping: asyncio.Event) -> None:
     try:
         async with asyncio.TaskGroup() as group:
             for number in range(slots):
-                group.create_task(_slot(tools, found[number::slots], stopping))
+                group.create_task(_slot(tools, found[number::slots], stopping, group))
     finally:
         await tools.ahead.dismiss()
 
 
-async def _slot(tools: Tools, found: list[Entry], stopping: asyncio.Event) -> None:
+async def _slot(tools: Tools, found: list[Entry], stopping: asyncio.Event, group: asyncio.TaskGroup) -> None:
     """What an earlier run left comes first; then one deploy after the other."""
-    await asyncio.gather(*(take_up(tools, entry) for entry in found))
+    await asyncio.gather(*(take_up(tools, entry, group) for entry in found))
     backoff = Backoff(tools.pace.first_s, tools.pace.most_s)
     tools.ahead.get()
     while (job := await next_job(tools, stopping)) is not None:
@@ -44,4 +44,4 @@ async def _slot(tools: Tools, found: list[Entry], stopping: asyncio.Event) -> No
         backoff.reset()
         held = Held(tools, Lease(tools.client, job, tools.pace), entry)
         held.lease.log.info("claimed", sha=job.sha, ref=job.ref, user=job.user)
-        await see_through(held, fresh=True)
+        await see_through(held, group, fresh=True)

@@ -169,6 +169,29 @@ async def test_what_cannot_be_killed_is_named_and_held_as_lost(world: World, mon
     assert b"zfs (pid 77)" in deploy.log
 
 
+async def test_what_cannot_be_killed_holds_no_slot(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody calls the app for it, so that a declare-dead would never be heard either."""
+    left: tuple[journals.Left, ...] = (journals.Left(pid=77, comm="zfs"),)
+
+    async def stubborn(mark: str, _: object) -> tuple[journals.Left, ...]:
+        return left if mark == entry.path.name else ()
+
+    deploy = world.ask("true")
+    entry = left_behind(world, deploy, "running")
+    starting(entry)
+    entry.claim_started(journals.Started(pid=0, boot_id=journals.boot_id()))
+    monkeypatch.setattr(processes, "sweep", stubborn)
+    async with world.running():
+        await until(lambda: b"zfs (pid 77)" in deploy.log)
+        later = world.ask(world.tally(), environment="other")
+        await until(lambda: later.terminal, "a slot for what comes later")
+        assert (deploy.state, later.state, world.times("runs")) == ("running", "succeeded", 1)
+        deploy.state, deploy.dead = "errored", True
+        left = ()
+        await until(lambda: not world.journal)
+    assert deploy.finishes == []
+
+
 async def test_a_lost_finish_is_sent_again_after_the_restart(world: World) -> None:
     world.app.always["finish"] = LOST_ANSWER
     deploy = world.ask(world.tally())
