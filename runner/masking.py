@@ -8,10 +8,10 @@ import base64
 import json
 import re
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from urllib.parse import quote, quote_plus
 
-from ahocorasick_rs import BytesAhoCorasick
+from ahocorasick_rs import BytesAhoCorasick, Implementation
 
 SHORTEST = 6
 """Bytes. Anything shorter stands in a log by chance too often to be masked."""
@@ -23,8 +23,11 @@ https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-comm
 LONGEST_LINE = 1 << 16
 """Bytes of an `ADD_MASK` line that are waited for and taken; what follows on the line is not masked."""
 
-BASE64_LINES = (64, 76)
-"""Digits on a line: RFC 7468, 2 (PEM) and RFC 2045, 6.8 (MIME, which coreutils and Python follow)."""
+LINE_ENDS = (b"\n", b"\r\n")
+"""Between lines of base64: RFC 7468, 2 (PEM) and RFC 2045, 6.8 (MIME, which coreutils and Python follow)."""
+
+FAST = 1 << 17
+"""Bytes of patterns up to which the fastest automaton is built: it takes some 400 bytes of memory for each."""
 
 LEFT_IN_URLS = ("", "/", "!'()*", "!$&'()*+,;=", "!$&'()*+,;=:", "$&+,;=")
 """What is not percent-encoded: by most; in paths; by encodeURIComponent of ECMAScript; for the user in an address by
@@ -51,15 +54,23 @@ def forms(value: str) -> set[bytes]:
 def _base64(part: bytes) -> Iterator[bytes]:
     """The digits of it that do not depend on what stands before and behind: 3 bytes are 4 digits, RFC 4648, 4.
 
-    Alone they may be on several lines.
+    What stands before decides where a line ends in them, too. So it is every few digits in a row, and those around a
+    line end so near to the first or the last digit that fewer would be left on their line; one or two may be seen.
     """
     for before in range(3):
         digits = base64.b64encode(bytes(before) + part).rstrip(b"=")
-        whole = (before + len(part)) * 8 // 6
-        inner = digits[(before * 8 + 5) // 6 : whole]
-        yield from (inner, inner.translate(bytes.maketrans(b"+/", b"-_")))
-        if before == 0:
-            yield from (inner[at : at + wide] for wide in BASE64_LINES for at in range(0, len(inner), wide))
+        inner = digits[(before * 8 + 5) // 6 : (before + len(part)) * 8 // 6]
+        for written in {inner, inner.translate(bytes.maketrans(b"+/", b"-_"))}:
+            yield from (written[at : at + SHORTEST] for at in range(len(written) - SHORTEST + 1))
+            yield from _broken(written)
+
+
+def _broken(digits: bytes) -> Iterator[bytes]:
+    near = range(3, SHORTEST)
+    for at in {*near, *(len(digits) - rest for rest in near)}:
+        if 1 < at < len(digits) and len(digits) >= SHORTEST:
+            for line_end in LINE_ENDS:
+                yield digits[max(0, at - SHORTEST) : at] + line_end + digits[at : at + SHORTEST]
 
 
 def _in_urls(part: bytes) -> Iterator[bytes]:
@@ -105,9 +116,10 @@ class Masks:
         self._patterns |= found
         self._begun |= {pattern[:length] for pattern in found for length in range(1, SHORTEST)}
         for pattern in found:
-            self._by_beginning.setdefault(pattern[:SHORTEST], []).append(pattern)
-        self._automaton = BytesAhoCorasick(sorted(self._patterns))
-        self._beginnings = BytesAhoCorasick(sorted(self._by_beginning))
+            if len(pattern) > SHORTEST:
+                self._by_beginning.setdefault(pattern[:SHORTEST], []).append(pattern)
+        self._automaton = _automaton(self._patterns)
+        self._beginnings = _automaton(self._by_beginning)
         #: So many bytes before and behind a piece decide what of it is masked.
         self.reach = max(map(len, self._patterns)) - 1
 
@@ -120,13 +132,15 @@ class Masks:
         """``data[start:end]``, masked where a secret lies wholly in ``data``."""
         if self._automaton is None:
             return data[start:end]
-        result: bytearray | None = None
-        for _, begins, ends in self._automaton.find_matches_as_indexes(data, overlapping=True):
+        matches = self._automaton.find_matches_as_indexes(data, overlapping=True)
+        if not matches:
+            return data[start:end]
+        result = bytearray(data[start:end])
+        for begins, ends in _merged(matches):
             first, last = max(begins, start), min(ends, end)
             if first < last:
-                result = result or bytearray(data[start:end])
                 result[first - start : last - start] = data[first:last].translate(_STARS)
-        return bytes(result) if result is not None else data[start:end]
+        return bytes(result)
 
     def held_back(self, data: bytes) -> int:
         """How many bytes at the end of ``data`` may be the beginning of a secret."""
@@ -140,3 +154,20 @@ class Masks:
                 return len(rest)
         short = range(min(SHORTEST - 1, len(tail)), 0, -1)
         return next((length for length in short if tail[-length:] in self._begun), 0)
+
+
+def _automaton(patterns: Collection[bytes]) -> BytesAhoCorasick:
+    fast = sum(map(len, patterns)) <= FAST
+    return BytesAhoCorasick(patterns, implementation=Implementation.DFA if fast else None)
+
+
+def _merged(matches: Sequence[tuple[int, int, int]]) -> Iterator[tuple[int, int]]:
+    """What matches cover, each byte once: they may overlap by thousands. They come ordered by their ends."""
+    _, first, last = matches[-1]
+    for _, begins, ends in reversed(matches):
+        if ends < first:
+            yield first, last
+            first, last = begins, ends
+        elif begins < first:
+            first = begins
+    yield first, last
