@@ -128,7 +128,8 @@ def _without_result(held: Held) -> Result:
         ended_by="error",
         started=True,
         ended_at=_now(),
-        reason="The supervisor of the command died, so nobody knows how it would have ended; what was left was killed.",
+        reason="The supervisor of the command died, so nobody knows how it would have ended; what could be found was "
+        "killed.",
     )
 
 
