@@ -39,10 +39,11 @@ LIMIT_S = 900.0
 
 @dataclass(slots=True)
 class _Watch:
-    """A repository that is looked at: when next (ms), and how often that failed in a row."""
+    """A repository that is looked at: when next (ms), how often that failed in a row, and which one it was."""
 
     due_at: int = 0
     failures: int = 0
+    repository_id: int | None = None
 
 
 @dataclass(slots=True)
@@ -65,11 +66,12 @@ class Poller:
         """Begin to look at the repositories whose time has come, each in a task of ``group``: none waits for the
         slowest. How many those are."""
         apps = _named(ctx)
+        self.watched = {key: self.watched.get(key) or _Watch() for key in apps}
         # What is looked at still would be kept again.
         if ctx.apps.configs is not self._configs and self._under_way <= apps.keys():
-            await ctx.stores.main.write(lambda tx: polled.keep_only(tx, list(apps)))
+            ids = [one.repository_id for one in self.watched.values() if one.repository_id is not None]
+            await ctx.stores.main.write(lambda tx: polled.keep_only(tx, list(apps), ids))
             self._configs = ctx.apps.configs
-        self.watched = {key: self.watched.get(key) or _Watch() for key in apps}
         due = [key for key, watch in self.watched.items() if watch.due_at <= ctx.now() and key not in self._under_way]
         for key in due:
             self._under_way.add(key)
@@ -79,7 +81,7 @@ class Poller:
     async def _poll(self, ctx: Context, key: str, app: AppConfig, watch: _Watch) -> None:
         try:
             async with self._gates[app.via]:
-                await _look_in_time(ctx, app)
+                watch.repository_id = await _look_in_time(ctx, app)
             watch.failures = 0
             wait_s = EVERY_S * random.uniform(0.75, 1.25)  # noqa: S311
         except Exception as error:
@@ -105,11 +107,11 @@ async def poll_forever(ctx: Context) -> None:
             await asyncio.sleep(TICK_S)
 
 
-async def _look_in_time(ctx: Context, app: AppConfig) -> None:
+async def _look_in_time(ctx: Context, app: AppConfig) -> int | None:
     """Raises an Exception whatever ends the look, unless that is the cancelling of its task."""
     try:
         async with asyncio.timeout(LIMIT_S):
-            await look(ctx, app)
+            return await look(ctx, app)
     except TimeoutError:
         raise Unavailable(f"Looking at its branches took longer than {LIMIT_S:.0f} s.") from None
     except asyncio.CancelledError as error:
@@ -119,13 +121,13 @@ async def _look_in_time(ctx: Context, app: AppConfig) -> None:
         raise RuntimeError("The provider cancelled what it was asked for.") from error
 
 
-async def look(ctx: Context, app: AppConfig) -> None:
-    """Look at the branches of an app's repository once. One that cannot be told holds up no other; then the first
-    error is raised at the end. Raises RemoteError, Problem."""
+async def look(ctx: Context, app: AppConfig) -> int | None:
+    """Look at the branches of an app's repository once; which one that is, None where it needs no looks. A branch that
+    cannot be told holds up no other; then the first error is raised at the end. Raises RemoteError, Problem."""
     repository = await permits.repository_of(ctx, app)
     branches = ctx.providers[app.via].branches(repository)
     if branches is None:
-        return
+        return None
     began, heads = ctx.now(), await branches.heads()
     ORIGIN.set(Origin(app.via))
     repository_id, known = await ctx.stores.main.write(lambda tx: _known(tx, app, repository, heads, began))
@@ -141,7 +143,8 @@ async def look(ctx: Context, app: AppConfig) -> None:
             failed = failed or error
     if failed:
         raise failed
-    await ctx.stores.main.write(lambda tx: polled.looked(tx, repository_id, began))
+    await ctx.stores.main.write(lambda tx: polled.looked(tx, repository_id, _source(app), began))
+    return repository_id
 
 
 async def _known(

@@ -25,9 +25,14 @@ async def begin(tx: Tx, repository_id: int, source: str, heads: Mapping[str, str
         await move(tx, repository_id, name, None, sha)
 
 
-async def looked(tx: Tx, repository_id: int, now: int) -> None:
-    """Everything that happened until then is known."""
-    await tx.run("UPDATE polled SET looked_at = :now WHERE repository_id = :id", id=repository_id, now=now)
+async def looked(tx: Tx, repository_id: int, source: str, now: int) -> None:
+    """Everything that happened until then is known; it was looked at as ``source``."""
+    await tx.run(
+        "UPDATE polled SET source = :source, looked_at = :now WHERE repository_id = :id",
+        id=repository_id,
+        source=source,
+        now=now,
+    )
 
 
 async def move(tx: Tx, repository_id: int, name: str, before: str | None, after: str | None) -> bool:
@@ -54,9 +59,14 @@ async def move(tx: Tx, repository_id: int, name: str, before: str | None, after:
     return changed > 0
 
 
-async def keep_only(tx: Tx, sources: Sequence[str]) -> None:
-    """Others are not looked at any more: should they be again, that is for the first time."""
-    await tx.run("DELETE FROM polled WHERE source <> ALL(:sources)", sources=list(sources))
+async def keep_only(tx: Tx, sources: Sequence[str], repository_ids: Sequence[int]) -> None:
+    """Those that are neither of these sources nor of these repositories are not looked at any more: should they be
+    again, that is for the first time."""
+    await tx.run(
+        "DELETE FROM polled WHERE source <> ALL(:sources) AND repository_id <> ALL(:ids)",
+        sources=list(sources),
+        ids=list(repository_ids),
+    )
     await tx.run("DELETE FROM branches WHERE repository_id NOT IN (SELECT repository_id FROM polled)")
 
 

@@ -149,7 +149,7 @@ SPECIAL: dict[str, list[dict[str, Any]]] = {
     "messages.add": [{"body": "{}"}],
     "messages.replace": [{"body": "{}"}],
     "polled.begin": [{"repository_id": 3, "heads": {"main": SHA}}],
-    "polled.keep_only": [{"sources": ["git x"]}],
+    "polled.keep_only": [{"sources": ["git x"], "repository_ids": [3]}],
     "polled.move": [
         {"before": None, "after": SHA},
         {"before": SHA, "after": None},

@@ -279,6 +279,25 @@ async def test_what_is_not_watched_any_more_is_forgotten(watched: Watched) -> No
     assert await watched.it.states() == [("c", "queued")]
 
 
+async def test_who_drops_one_of_two_spellings_of_a_repository_loses_no_push(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def find(name: str) -> list[Repository]:
+        return [REPOSITORY]
+
+    monkeypatch.setattr(watched.host, "find_repository", find)
+    other = CONFIG.replace("hello:", "twin:").replace("acme/hello", "acme/Hello")
+    await watched.rig.config(CONFIG + other)
+    await watched.look()
+    for letter, left in (("a", other), ("b", CONFIG)):
+        watched.it.commit(letter)
+        await watched.rig.config(left)
+        await watched.look()
+        await watched.rig.config(CONFIG + other)
+        await watched.look()
+    assert sorted(await watched.it.states()) == [("a", "queued"), ("b", "queued")]
+
+
 async def test_hosts_that_tell_are_not_looked_at(rig: Rig) -> None:
     await rig.config(CONFIG)
     assert await Poller().poll_due(rig.ctx) == 0
