@@ -5,6 +5,7 @@ log is masked by looking at what stands around it too: whichever way the log is 
 """
 
 import base64
+import itertools
 import json
 import re
 import shlex
@@ -33,21 +34,25 @@ LEFT_IN_URLS = ("", "/", "!'()*", "!$&'()*+,;=", "!$&'()*+,;=:", "$&+,;=")
 """What is not percent-encoded: by most; in paths; by encodeURIComponent of ECMAScript; for the user in an address by
 ECMAScript, by RFC 3986, 3.2.1, and by net/url of Go."""
 
+ESCAPED_IN_JSON = ("", "<>&", "<>&'", "<>&'=", "<>&'\"", "<>&'\"+`")
+"""What is written as \\u and four digits although JSON does not ask for it: by most nothing; by encoding/json of Go; by
+filters for HTML; by Gson; by PHP's JSON_HEX flags; by System.Text.Json of .NET."""
+
 _STARS = bytes(byte if byte in b"\r\n" else ord("*") for byte in range(256))
 
 
 def forms(value: str) -> set[bytes]:
-    """How a secret may be written: as it is, line by line, in base64 (whatever stands before it), in a URL, in JSON,
-    by Python, quoted for or by a shell. Forms shorter than `SHORTEST` are left out."""
+    """How a secret may be written: as it is, line by line, without the blanks around it or as a shell's words, in base64
+    (whatever stands before it), in a URL, in JSON, by Python, quoted for or by a shell. Forms shorter than `SHORTEST`
+    are left out."""
     raw = value.encode(errors="surrogateescape")
-    written = {raw, *(line.strip(b"\r") for line in raw.split(b"\n"))}
+    lines = raw.splitlines()
+    written = {raw, raw.strip(), b" ".join(raw.split()), *lines, *(line.strip() for line in lines)}
     for part in tuple(written):
         text = part.decode(errors="surrogateescape")
         written |= set(_base64(part))
         written |= set(_in_urls(part))
-        for escaped in (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]):
-            written |= {_bytes(escaped), _bytes(escaped.replace("/", "\\/"))}
-        written |= {_bytes(quoted) for quoted in (repr(text)[1:-1], *_in_shells(text))}
+        written |= {_bytes(quoted) for quoted in (*_in_json(text), repr(text)[1:-1], *_in_shells(text))}
     return {form for form in written if len(form) >= SHORTEST}
 
 
@@ -83,6 +88,22 @@ def _in_urls(part: bytes) -> Iterator[bytes]:
 def _lower_hex(quoted: str) -> str:
     first, *rest = quoted.split("%")
     return "%".join([first, *(one[:2].lower() + one[2:] for one in rest)])
+
+
+def _in_json(text: str) -> Iterator[str]:
+    """With slashes escaped or not, and hexadecimal digits in both ways."""
+    for ascii_only, also in itertools.product((True, False), ESCAPED_IN_JSON):
+        escaped = json.dumps(text, ensure_ascii=ascii_only)[1:-1]
+        for character in also:
+            plain = '\\"' if character == '"' else character
+            escaped = escaped.replace(plain, f"\\u{ord(character):04x}")
+        upper = re.sub(r"\\(?:u....|.)", _upper_hex, escaped)
+        for one in {escaped, upper}:
+            yield from (one, one.replace("/", "\\/"))
+
+
+def _upper_hex(escape: re.Match[str]) -> str:
+    return escape[0][:2] + escape[0][2:].upper()
 
 
 def _in_shells(text: str) -> Iterator[str]:

@@ -70,6 +70,29 @@ def test_a_key_is_masked_line_by_line_and_keeps_its_lines() -> None:
         assert masked.count("\n") == text.count("\n")
 
 
+@pytest.mark.parametrize(
+    ("secret", "written"),
+    [
+        ("p&ss<w0rd>tok", r"p\u0026ss\u003cw0rd\u003etok"),  # Go
+        ("p&ss<w0rd>tok", r"p\u0026ss\u003Cw0rd\u003Etok"),  # PHP, .NET
+        ("it's=a-secret", r"it\u0027s\u003da-secret"),  # Gson
+        ('abc+def/ghi"x', r"abc\u002Bdef/ghi\u0022x"),  # .NET
+        ("pässwörd", r"p\u00E4ssw\u00F6rd"),
+        ("pässwörd", r"p\u00e4ssw\u00f6rd"),
+        ("a<b/c\\d>", r"a\u003cb\/c\\d\u003e"),
+        (r"slash\u00e4<", r"slash\\u00e4\u003C"),
+        ("s3cret-value-1 ", "s3cret-value-1"),
+        (" \ts3cret-value-1", "s3cret-value-1"),
+        ("two  words \n", "two words"),
+        ("ab\ncd\nef\n", "ab cd ef"),
+        ("first-line\rsecond-line", "first-line"),
+        ("key: |\n  s3cret-line  \n", "s3cret-line"),
+    ],
+)
+def test_as_other_programs_write_it_is_masked_too(secret: str, written: str) -> None:
+    assert Masks([secret]).text(f"({written})") == f"({'*' * len(written)})"
+
+
 def test_what_is_too_short_is_no_form() -> None:
     assert forms("12345") <= {form for form in forms("12345") if len(form) >= SHORTEST}
     assert b"12345" not in forms("12345")
