@@ -42,9 +42,9 @@ _STARS = bytes(byte if byte in b"\r\n" else ord("*") for byte in range(256))
 
 
 def forms(value: str) -> set[bytes]:
-    """How a secret may be written: as it is, line by line, without the blanks around it or as a shell's words, in base64
-    (whatever stands before it), in a URL, in JSON, by Python, quoted for or by a shell. Forms shorter than `SHORTEST`
-    are left out."""
+    """How a secret may be written: as it is, line by line, without the blanks around it or as words of a shell, in
+    base64 (whatever stands before it), in a URL, in JSON, by Python, quoted for or by a shell. Forms shorter than
+    `SHORTEST` are left out."""
     raw = value.encode(errors="surrogateescape")
     lines = raw.splitlines()
     written = {raw, raw.strip(), b" ".join(raw.split()), *lines, *(line.strip() for line in lines)}
