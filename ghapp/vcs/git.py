@@ -111,7 +111,11 @@ class GitCode:
 
     async def reachable(self, sha: str, refs: Sequence[str]) -> bool:
         await self.mirror.refresh()
-        if not WHOLE.fullmatch(sha) or not await self.mirror.has(sha):
+        if not WHOLE.fullmatch(sha):
+            return False
+        try:
+            await self.mirror.need(sha)
+        except NotFound:
             return False
         said = await self.mirror.ask("for-each-ref", f"--contains={sha}", "--format=%(refname:lstrip=2)", "refs/heads/")
         return any(fnmatchcase(branch, ref) for branch in lines(said) for ref in refs)

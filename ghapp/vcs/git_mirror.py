@@ -65,10 +65,11 @@ class Mirror:
         await self.refresh()
         if await self.has(sha):
             return
+        await self.ask("rev-list", "--count", "--all", "--")  # where it is missing from what is damaged
         async with self._lock:
             try:  # of no branch or tag any more, perhaps
                 await self._fetch(sha)
-            except GitFailed as error:  # all else was fetched just now: the mirror is not to blame
+            except GitFailed as error:
                 told = self._told(error)
                 if isinstance(told, NotFound):
                     told = NotFound(f"There is no commit {sha} in {self.address.url}.")
@@ -89,7 +90,8 @@ class Mirror:
         try:
             return await self._local(*args)
         except GitFailed as error:
-            self._raise_if_known(error)
+            if error.timed_out or is_disk_full(error.stderr):
+                raise self._told(error) from error
         async with self._lock:
             await self._make_anew()
         try:

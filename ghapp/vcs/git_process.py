@@ -125,7 +125,7 @@ class Git:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             cwd=cwd,
-            env={**self.env, **askpass.env, "GIT_ALLOW_PROTOCOL": protocols or "none"},
+            env={**self.env, **askpass.env, **_reach(protocols)},
             pass_fds=askpass.fds,
             start_new_session=True,
         )
@@ -238,6 +238,12 @@ def _config_variables(config: Mapping[str, str]) -> dict[str, str]:
     for number, (key, value) in enumerate(config.items()):
         variables |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
     return variables
+
+
+def _reach(protocols: str) -> dict[str, str]:
+    """What is to stay on this machine does not ask the remote of a partial clone for what is missing either: git would
+    start itself again and again. https://git-scm.com/docs/git#Documentation/git.txt-codeGITNOLAZYFETCHcode"""
+    return {"GIT_ALLOW_PROTOCOL": protocols} if protocols else {"GIT_ALLOW_PROTOCOL": "none", "GIT_NO_LAZY_FETCH": "1"}
 
 
 def _command_of(args: tuple[str, ...]) -> str:

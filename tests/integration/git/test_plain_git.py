@@ -255,6 +255,27 @@ async def test_a_spoilt_mirror_is_made_anew(by_http: Remote, spoil) -> None:  # 
     assert (await code.compare(first, second)).status == "ahead"
 
 
+@pytest.mark.parametrize("spoil", [_truncate, _no_packs])
+async def test_what_is_missing_from_a_spoilt_mirror_is_not_taken_for_missing(by_path: Remote, spoil) -> None:  # type: ignore[no-untyped-def]
+    """Only the older pack is spoilt, which no fetch of something newer looks at."""
+    first = by_path.repo.commit({"a": "1"})
+    await (await by_path.code()).commit("main")
+    packs = by_path.mirror / "objects" / "pack"
+    old, aside = set(packs.iterdir()), by_path.folder / "aside"
+    second = by_path.repo.commit({"a": "2"})
+    await (await by_path.code()).commit("main")
+    aside.mkdir()
+    new = [path.rename(aside / path.name) for path in packs.iterdir() if path not in old]
+    spoil(by_path.mirror)
+    for path in new:
+        path.rename(packs / path.name)
+
+    code = await by_path.code()
+    assert await code.reachable(first, ["main"])
+    assert ((await code.commit("main")).sha, (await code.commit(first)).sha) == (second, first)
+    assert (await code.compare(first, second)).ahead_by == 1
+
+
 @pytest.mark.parametrize(
     ("status", "kind"),
     [(401, Unauthorized), (403, Unauthorized), (404, NotFound), (500, Unavailable), (429, Unavailable)],
