@@ -28,7 +28,8 @@ POLL_S = 2.0
 RELEASE_WITHIN_S = 120.0
 """A build that succeeded gets its release within moments."""
 LOST_S = 600.0
-"""Heroku goes on without us: so long an outage is sat out before a build or a release counts as lost."""
+"""Heroku goes on without us: so long an outage, or a used-up rate limit, is sat out before a build or a release counts
+as lost."""
 
 
 def argv(task: str, app: str, sha: str) -> tuple[str, ...]:
@@ -116,21 +117,26 @@ class Deployer:
         """`release` is null for a moment after a build."""
         for _ in range(max(1, round(RELEASE_WITHIN_S / POLL_S))):
             if build.get("release"):
-                return dict(await self._heroku.ask("GET", f"/releases/{build['release']['id']}"))
+                return await self._heard(f"/releases/{build['release']['id']}")
             await asyncio.sleep(self._poll_s)
-            build = await self._heroku.ask("GET", f"/builds/{build['id']}")
+            build = await self._heard(f"/builds/{build['id']}")
         raise HerokuError("The build succeeded, but Heroku made no release of it. Look at the app's activity.")
 
     async def _until_done(self, path: str) -> dict[str, Any]:
-        heard_at = time.monotonic()
+        while True:
+            found = await self._heard(path)
+            if found["status"] != "pending":
+                return found
+            await asyncio.sleep(self._poll_s)
+
+    async def _heard(self, path: str) -> dict[str, Any]:
+        """What there is, also after an outage. Raises HerokuError."""
+        asked_at = time.monotonic()
         while True:
             try:
-                found = dict(await self._heroku.ask("GET", path))
-                heard_at = time.monotonic()
-                if found["status"] != "pending":
-                    return found
+                return dict(await self._heroku.ask("GET", path))
             except Unreachable:
-                if time.monotonic() - heard_at >= LOST_S:
+                if time.monotonic() - asked_at >= LOST_S:
                     raise
             await asyncio.sleep(self._poll_s)
 

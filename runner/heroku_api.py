@@ -18,8 +18,10 @@ TRIES = 5
 """Of a request that changes nothing, over `TRY_AGAIN_S` each: the network, 5xx."""
 TRY_AGAIN_S = 2.0
 LIMITED_S = 30.0
-"""The limit fills by about one request a second; tried again `TRIES` times:
+"""The limit fills by about one request a second; tried again `TRIES` times, where no Retry-After tells when:
 https://devcenter.heroku.com/articles/platform-api-reference#rate-limits"""
+LIMITED_MOST_S = 300.0
+"""No Retry-After is waited for any longer."""
 CANCEL = f"{ACCEPT}.cancel-build"
 """What `DELETE` of a build asks for, as the `builds:cancel` of Heroku's own command line does:
 https://github.com/heroku/heroku-builds"""
@@ -32,7 +34,7 @@ class HerokuError(Exception):
 
 
 class Unreachable(HerokuError):
-    """The network, or 5xx, also after trying again."""
+    """The network, 5xx, or the rate limit, also after trying again: later it may work."""
 
 
 class Heroku:
@@ -136,12 +138,21 @@ class Heroku:
                 ) from None
             if answer.status < 300:
                 return said, answer.headers.get("Next-Range") if answer.status == 206 else None
-            again_s = LIMITED_S if answer.status == 429 else TRY_AGAIN_S if answer.status >= 500 else None
-            if again_s is None or attempt == TRIES or (method != "GET" and answer.status != 429):
-                kind = Unreachable if answer.status >= 500 else HerokuError
-                raise kind(_sentence(answer.status, said, self._app))
+            again_s = _again_s(answer)
+            if again_s is None:
+                raise HerokuError(_sentence(answer.status, said, self._app))
+            if attempt == TRIES or (method != "GET" and answer.status != 429):
+                raise Unreachable(_sentence(answer.status, said, self._app))
             await asyncio.sleep(again_s * self._pace)
         raise AssertionError("the last try returns or raises")
+
+
+def _again_s(answer: aiohttp.ClientResponse) -> float | None:
+    """After how long it may work; None where that changes nothing."""
+    if answer.status == 429:
+        after = answer.headers.get("Retry-After", "")
+        return min(float(after), LIMITED_MOST_S) if after.isdecimal() else LIMITED_S
+    return TRY_AGAIN_S if answer.status >= 500 else None
 
 
 async def _json(answer: aiohttp.ClientResponse) -> Any:

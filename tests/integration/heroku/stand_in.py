@@ -30,14 +30,16 @@ def _id() -> str:
 class StandIn:
     """``violations`` are requests that Heroku would have refused, or that say too much; a test wants none.
 
-    ``cut`` counts requests, by kind, whose connections are still to be cut; ``answering`` holds back the answer to who
-    asks for a build.
+    ``cut`` counts requests, by kind, whose connections are still to be cut; ``limited`` those of paths with
+    ``limited_at`` that are still to meet the rate limit; ``answering`` holds back the answer to who asks for a build.
     """
 
     url: str = ""
     build_fails: bool = False
     release_fails: bool = False
     limited: int = 0
+    limited_at: str = ""
+    retry_after: str | None = None
     held: asyncio.Event | None = None
     answering: asyncio.Event | None = None
     cut: Counter[str] = field(default_factory=Counter)
@@ -204,9 +206,12 @@ async def serving() -> AsyncIterator[StandIn]:
             return web.Response()
         if request.path.startswith(("/upload/", "/streams/")):
             return await handler(request)  # type: ignore[no-any-return]
-        if heroku.limited:
+        if heroku.limited and heroku.limited_at in request.path:
             heroku.limited -= 1
-            return error(429, "rate_limit", "Your account reached the API rate limit.")
+            answer = error(429, "rate_limit", "Your account reached the API rate limit.")
+            if heroku.retry_after is not None:
+                answer.headers["Retry-After"] = heroku.retry_after
+            return answer
         accepted = request.headers.get("Accept", "").removesuffix(".cancel-build")
         if accepted != "application/vnd.heroku+json; version=3":
             heroku.violations.append(f"{request.path} without the version in Accept")

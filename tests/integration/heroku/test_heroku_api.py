@@ -73,6 +73,29 @@ async def test_an_outage_in_mid_build_is_sat_out(tmp_path: Path) -> None:
         assert (heroku.cut["GET"], heroku.releases[0]["status"]) == (0, "succeeded")
 
 
+@pytest.mark.parametrize("passing", ["/builds/", "/releases/"])
+async def test_what_goes_live_is_not_lost_to_a_limit(tmp_path: Path, passing: str) -> None:
+    """Other tools use up the same key's limit, while a build is followed or when its release is asked for."""
+    async with deployer(tmp_path) as (heroku, deploying):
+        heroku.limited, heroku.limited_at = 3 * TRIES, passing
+        await deploying.deploy()
+        assert (heroku.limited, heroku.releases[0]["status"]) == (0, "succeeded")
+
+
+async def test_a_limit_is_waited_for_as_long_as_heroku_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+
+    async def waited(seconds: float) -> None:
+        if seconds:
+            waits.append(seconds)
+
+    async with serving() as heroku, open_session() as session:
+        heroku.limited, heroku.retry_after = 2, "7"
+        monkeypatch.setattr(asyncio, "sleep", waited)
+        await Heroku(session, url=heroku.url, key=KEY, app=APP).ask("POST", "/sources")
+    assert waits == [7, 7]
+
+
 async def test_a_stream_that_breaks_shows_nothing_twice(
     tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
