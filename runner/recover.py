@@ -1,6 +1,8 @@
 """One deploy from its claim to its end, whatever happens to the runner on the way (protocol rules 13 and 14)."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import msgspec
@@ -54,15 +56,24 @@ async def see_through(held: Held, group: asyncio.TaskGroup, *, fresh: bool) -> N
 async def _to_the_end(held: Held, *, fresh: bool) -> None:
     """By way of the journal if something here goes wrong."""
     backoff = Backoff(held.tools.pace.first_s, held.tools.pace.most_s)
-    while True:
-        try:
-            await _with_beats(held, fresh=fresh)
-            held.tools.journal.remove(held.entry)
-            return
-        except Exception:
-            held.lease.log.exception("something went wrong in the runner; going on by the journal")
-            fresh = False
-            await asyncio.sleep(backoff.next())
+    async with _closing(held):
+        while True:
+            try:
+                await _with_beats(held, fresh=fresh)
+                held.tools.journal.remove(held.entry)
+                return
+            except Exception:
+                held.lease.log.exception("something went wrong in the runner; going on by the journal")
+                fresh = False
+                await asyncio.sleep(backoff.next())
+
+
+@asynccontextmanager
+async def _closing(held: Held) -> AsyncIterator[Held]:
+    try:
+        yield held
+    finally:
+        await held.close()
 
 
 async def _with_beats(held: Held, *, fresh: bool) -> None:
@@ -86,7 +97,8 @@ async def _resume(held: Held) -> None:
             return
         case Action.FORGET:  # nothing was asked yet: as if the runner had only been slow
             reopen(entry)
-            await work.deploy(replace(held))  # what was known of the log is of before, without the secrets
+            async with _closing(replace(held)) as anew:  # what was known of the log is of before, without the secrets
+                await work.deploy(anew)
         case Action.FINISH_REBOOTED:
             await follow.finish_without_result(held, Ended("error", REBOOTED, started=_begun(entry)))
         case Action.TRY_NEVER if not entry.claim_never_started():

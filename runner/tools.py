@@ -77,6 +77,16 @@ class Held:
         )
         return registry.provider(name)(opening)
 
+    async def close(self) -> None:
+        """End what the provider has under way, where there was need of one."""
+        provider: Provider | None = self.__dict__.get("provider")
+        if provider is None:
+            return
+        try:
+            await provider.close()
+        except Exception:
+            self.lease.log.exception("the provider could not be closed")
+
     @property
     def repository(self) -> Repository:
         known = self.job.repository
