@@ -1,9 +1,10 @@
 """Which secrets a deploy gets: those that the runner's operator bound to its app and environment, and no others."""
 
 import asyncio
+import contextlib
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -28,6 +29,8 @@ LONGEST = 1 << 16
 """Bytes of a secret: an environment holds little more (execve(2), MAX_ARG_STRLEN is 128 KiB)."""
 COMMAND_S = 30.0
 """How long a command that prints a secret may take."""
+LATE_S = 2.0
+"""What it left behind, an agent say, may hold its output open: how long to read on after its end."""
 
 
 class NoSecret(Exception):
@@ -117,30 +120,56 @@ def _read(name: str, path: str) -> bytes:
 
 async def _printed(name: str, command: str, environ: Mapping[str, str]) -> bytes:
     """What it writes to its error output goes to the runner's own, not into the deploy's log."""
-    process = await asyncio.create_subprocess_exec(
-        "/bin/sh",
-        "-c",
-        command,
-        env={name: value for name, value in environ.items() if name not in NEVER},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
-    try:
-        async with asyncio.timeout(COMMAND_S):
-            printed, _ = await process.communicate()
-    except TimeoutError:
-        raise NoSecret(f"The command for the secret {name} took longer than {COMMAND_S:g} s.") from None
-    finally:
-        if process.returncode is None:
-            os.killpg(process.pid, signal.SIGKILL)  # what it started holds the pipe open, too
-            await process.wait()
+    ours, theirs = os.pipe()
+    async with _arriving(ours) as (printed, complete):
+        try:
+            process = await asyncio.create_subprocess_exec(
+                "/bin/sh",
+                "-c",
+                command,
+                env={name: value for name, value in environ.items() if name not in NEVER},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=theirs,
+                start_new_session=True,
+            )
+        finally:
+            os.close(theirs)
+        try:
+            async with asyncio.timeout(COMMAND_S):
+                await process.wait()
+        except TimeoutError:
+            raise NoSecret(f"The command for the secret {name} took longer than {COMMAND_S:g} s.") from None
+        finally:
+            if process.returncode is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                await process.wait()
+        await asyncio.wait({complete}, timeout=LATE_S)
     if process.returncode:
         raise NoSecret(
             f"The command for the secret {name} ended with exit code {process.returncode}; "
             "what it said is in the runner's own output."
         )
-    return printed
+    return bytes(printed)
+
+
+@contextlib.asynccontextmanager
+async def _arriving(pipe: int) -> AsyncIterator[tuple[bytearray, asyncio.Future[None]]]:
+    """What comes out of a pipe, until it is let go of; the future is done at its end."""
+    arrived, reader = bytearray(), asyncio.StreamReader()
+
+    async def read() -> None:
+        while part := await reader.read(1 << 16):
+            arrived.extend(part)
+
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(pipe, "rb", buffering=0)
+    )
+    reading = asyncio.ensure_future(read())
+    try:
+        yield arrived, reading
+    finally:
+        reading.cancel()
+        transport.close()
 
 
 def load(path: Path) -> Bindings:

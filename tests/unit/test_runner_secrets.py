@@ -1,5 +1,7 @@
 """KEDGE_SECRETS: what binds which secret to what, what is wrong with such a file, and where values come from."""
 
+import os
+import signal
 import stat
 from pathlib import Path
 
@@ -87,6 +89,23 @@ async def test_what_cannot_be_had_is_told_without_its_value(tmp_path: Path, sour
     with pytest.raises(NoSecret) as caught:
         await held.values(job(secrets=["KEY"]))
     assert says in str(caught.value) and "KEY" in str(caught.value) and "s3cret" not in str(caught.value)
+
+
+async def test_a_command_may_leave_an_agent_that_holds_its_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(secrets, "LATE_S", 0.05)
+    command = f"echo s3cret-value; sleep 600 & echo $! > {tmp_path}/agent"
+    held = Secrets(bound(tmp_path, f"sentry/staging: {{KEY: {{command: '{command}'}}}}"), {"PATH": "/usr/bin:/bin"})
+    assert await held.values(job(secrets=["KEY"])) == {"KEY": "s3cret-value"}
+    os.kill(int((tmp_path / "agent").read_text()), signal.SIGKILL)  # it lives
+
+
+async def test_what_a_command_started_may_print_after_its_end(tmp_path: Path) -> None:
+    command = f"(read go < {tmp_path}/go; echo s3cret-value) & exec 1>&-; (exec echo > {tmp_path}/go) &"
+    os.mkfifo(tmp_path / "go")
+    held = Secrets(bound(tmp_path, f"sentry/staging: {{KEY: {{command: '{command}'}}}}"), {"PATH": "/usr/bin:/bin"})
+    assert await held.values(job(secrets=["KEY"])) == {"KEY": "s3cret-value"}
 
 
 async def test_a_command_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
