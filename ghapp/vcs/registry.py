@@ -30,8 +30,8 @@ def provider(name: str) -> type[Provider]:
     module, _, attribute = name.partition(":")
     try:
         found = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise ValueError(f"The provider {name!r} cannot be loaded: {error}.") from error
+    except Exception as error:  # whatever a module of others does when it is imported
+        raise ValueError(f"The provider {name!r} cannot be loaded: {type(error).__name__}: {error}.") from error
     if not (isinstance(found, type) and issubclass(found, Provider)):
         raise ValueError(f"The provider {name!r} is no class that extends ghapp.vcs.provider.Provider.")
     return found

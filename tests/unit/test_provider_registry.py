@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -36,7 +37,7 @@ def test_a_third_party_by_module_and_class() -> None:
     [
         ("githup", "no provider 'githup'. Use github or git, or name one as package.module:Class"),
         ("svn", "no provider 'svn'. Use git or github"),
-        ("no.such:Class", "cannot be loaded: No module named 'no'"),
+        ("no.such:Class", "cannot be loaded: ModuleNotFoundError: No module named 'no'"),
         ("ghapp.vcs.github:Nothing", "cannot be loaded"),
         (":", "cannot be loaded"),
         ("ghapp.vcs.registry:provider", "is no class that extends"),
@@ -47,6 +48,24 @@ def test_no_such_provider(name: str, sentence: str) -> None:
     with pytest.raises(ValueError, match=r"provider") as raised:
         provider(name)
     assert sentence in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("class Mine(:", "SyntaxError: invalid syntax"),
+        ("raise RuntimeError('no licence')", "RuntimeError: no licence."),
+        ("{}['absent']", "KeyError: 'absent'."),
+    ],
+)
+def test_a_module_that_fails_when_it_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, said: str
+) -> None:
+    (tmp_path / "module_that_fails.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValueError, match=r"cannot be loaded") as raised:
+        provider("module_that_fails:Mine")
+    assert said in str(raised.value)
 
 
 def test_the_runner_loads_nothing_that_could_use_the_apps_key() -> None:
