@@ -14,6 +14,8 @@ from types import MappingProxyType
 LIMIT_S = 600.0
 REPORT_S = 10.0
 _TAIL_BYTES = 16_384
+#: So long git's end is followed by that of its stderr at most, where others hold it still.
+_STDERR_S = 1.0
 _TAKEN_OVER = (
     "PATH",
     "HOME",
@@ -118,31 +120,53 @@ class Git:
         Raises:
             GitFailed: it failed, or took longer than ``limit_s``.
         """
-        process = await asyncio.create_subprocess_exec(
+        running = _Running(_command_of(args), askpass.secrets)
+        await asyncio.get_running_loop().subprocess_exec(
+            lambda: running,
             "git",
             *args,
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
             cwd=cwd,
             env={**self.env, **askpass.env, **_reach(protocols)},
             pass_fds=askpass.fds,
             start_new_session=True,
         )
-        running = _Running(process, _command_of(args), askpass.secrets)
         try:
             return await running.result(self.limit_s, report)
         finally:
             await running.end()
 
 
-@dataclass(slots=True)
-class _Running:
-    process: asyncio.subprocess.Process
+@dataclass(slots=True, eq=False)
+class _Running(asyncio.SubprocessProtocol):
+    """`asyncio.subprocess.Process` would not know of git's end before all pipes are at theirs, and what git has started
+    may keep stderr open: ssh's master, say."""
+
     command: str
     secrets: tuple[str, ...]
+    process: asyncio.SubprocessTransport = field(init=False)
+    stdout: bytearray = field(default_factory=bytearray)
     tail: bytearray = field(default_factory=bytearray)
+    at_end: dict[int, asyncio.Event] = field(default_factory=lambda: {1: asyncio.Event(), 2: asyncio.Event()})
+    exited: asyncio.Event = field(default_factory=asyncio.Event)
     ended: bool = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.SubprocessTransport)  # noqa: S101, so says subprocess_exec
+        self.process = transport
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        if fd == 1:
+            self.stdout += data
+            return
+        self.tail += data
+        del self.tail[:-_TAIL_BYTES]
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        self.at_end[fd].set()
+
+    def process_exited(self) -> None:
+        self.exited.set()
 
     async def result(self, limit_s: float, report: Callable[[str], None] | None) -> bytes:
         work = asyncio.ensure_future(self._output())
@@ -150,15 +174,12 @@ class _Running:
             await self._watch(work, limit_s, report)
         finally:
             work.cancel()
-        stdout, code = work.result()
         self.ended = True
-        if code != 0:
+        if code := self.process.get_returncode():
             raise GitFailed(self.command, self._said(), code=code)
-        return stdout
+        return bytes(self.stdout)
 
-    async def _watch(
-        self, work: asyncio.Future[tuple[bytes, int]], limit_s: float, report: Callable[[str], None] | None
-    ) -> None:
+    async def _watch(self, work: asyncio.Future[None], limit_s: float, report: Callable[[str], None] | None) -> None:
         waited_s = 0.0
         while not work.done():
             if waited_s >= limit_s:
@@ -170,16 +191,16 @@ class _Running:
                 newest = re.split(r"[\r\n]+", self._said().strip())[-1]
                 report(f"git {self.command}, {waited_s:.0f} s so far: {newest}".rstrip(": "))
 
-    async def _output(self) -> tuple[bytes, int]:
-        assert self.process.stdout is not None  # noqa: S101, both are pipes
-        stdout, _ = await asyncio.gather(self.process.stdout.read(), self._listen())
-        return stdout, await self.process.wait()
+    async def _output(self) -> None:
+        await self.at_end[1].wait()
+        await self.exited.wait()
+        await self._let_go()
 
-    async def _listen(self) -> None:
-        assert self.process.stderr is not None  # noqa: S101
-        while chunk := await self.process.stderr.read(4096):
-            self.tail += chunk
-            del self.tail[:-_TAIL_BYTES]
+    async def _let_go(self) -> None:
+        """Until nothing that was started holds stderr, if that is soon."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_STDERR_S):
+                await self.at_end[2].wait()
 
     def _said(self) -> str:
         return mask(self.tail.decode(errors="replace"), self.secrets)
@@ -190,11 +211,12 @@ class _Running:
         KILL and not TERM: what git leaves half done (lock files, temporary packs) is swept away before the
         next use in any case, and nothing needs to be waited for.
         """
-        if self.ended:
-            return
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        await self.process.wait()
+        if not self.ended:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.get_pid(), signal.SIGKILL)
+            await self.exited.wait()
+            await self._let_go()
+        self.process.close()
 
 
 def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:

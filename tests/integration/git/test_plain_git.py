@@ -209,6 +209,23 @@ async def test_shas_of_64_digits(tmp_path: Path, by_path: Remote) -> None:
 # What goes wrong
 
 
+async def test_what_an_ssh_leaves_running_with_its_stderr_holds_up_nothing(by_path: Remote) -> None:
+    sha = by_path.repo.commit({"a": "1"})
+    by_path.address = f"host:{by_path.repo.path}"
+    pids, ssh = by_path.folder / "pids", by_path.folder / "ssh"
+    ssh.write_text(
+        f"#!/bin/sh\nsetsid sleep 600 </dev/null >/dev/null &\necho $! >> {pids}\n"
+        'for last; do :; done\nexec sh -c "$last"\n'
+    )
+    ssh.chmod(0o700)
+    try:
+        async with asyncio.timeout(60):
+            assert (await (await by_path.code(GIT_SSH_COMMAND=str(ssh))).commit("main")).sha == sha
+    finally:
+        for pid in map(int, pids.read_text().split()):
+            os.kill(pid, signal.SIGKILL)
+
+
 async def test_many_ask_at_once(by_http: Remote) -> None:
     """One fetch serves all who asked before it began."""
     sha = by_http.repo.commit({"a": "1"})
