@@ -12,10 +12,9 @@ from itertools import islice
 from typing import Any
 
 from ghapp.config_values import MAX_ITEMS, READERS, Reader, items_of, name, names, text, unknown_key
-from ghapp.core.config import AppConfig, EnvironmentConfig, Notify, Problem, cross_check
+from ghapp.core.config import APP_NAME, AppConfig, EnvironmentConfig, Notify, Problem, cross_check
 from ghapp.marked_yaml import Findings, Listing, Node, Scalar, Table, read, segment
 
-_APP_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 # Account names hold no dot, repository names hold letters, digits and ._-
 # https://docs.github.com/en/repositories/creating-and-managing-repositories/repository-limits
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*/[A-Za-z0-9._-]+")
@@ -106,9 +105,9 @@ class _App:
     def _name(self) -> str:
         name = self.key.rpartition("/")[2]
         repository = _REPOSITORY.fullmatch(self.key)
-        if not _APP_NAME.fullmatch(name) or ("/" in self.key and not repository):
+        if not APP_NAME.fullmatch(name) or ("/" in self.key and not repository):
             lower = name.lower()
-            way_on = f"; write {lower}: {{repository: {self.key}}}" if repository and _APP_NAME.fullmatch(lower) else ""
+            way_on = f"; write {lower}: {{repository: {self.key}}}" if repository and APP_NAME.fullmatch(lower) else ""
             what = "an app is named [a-z0-9][a-z0-9._-]{0,62}, or owner/name after its repository"
             self.findings.wrong(self.node, what + way_on)
         return name

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from ghapp import wire
-from ghapp.core.config import VARIABLE
+from ghapp.core.config import APP_NAME, LABEL, VARIABLE
 from ghapp.core.settings import SettingsError
 from runner.masking import SHORTEST
 
@@ -177,33 +177,65 @@ def load(path: Path) -> Bindings:
     try:
         if path.stat().st_mode & 0o007:
             raise SettingsError([f"KEDGE_SECRETS: everybody on this machine can read {path}; run: chmod o-rwx {path}"])
-        tree = yaml.safe_load(path.read_text())
+        text = path.read_text()
+        problems = list(_twice(yaml.compose(text, Loader=yaml.SafeLoader)))
+        tree = yaml.safe_load(text)
     except OSError as error:
         raise SettingsError([f"KEDGE_SECRETS: {path} cannot be read: {error.strerror}."]) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         raise SettingsError([f"KEDGE_SECRETS: {path}{where} is no YAML."]) from None
-    problems: list[str] = []
     bindings = dict(_bindings(tree, problems))
     if problems:
         raise SettingsError([f"KEDGE_SECRETS: {path}: {problem}" for problem in problems])
     return bindings
 
 
+def _twice(node: yaml.Node | None, levels: int = 3) -> Iterator[str]:
+    """A key that stands twice in one mapping: YAML would drop the first without a word."""
+    if not isinstance(node, yaml.MappingNode) or not levels:
+        return
+    lines: dict[str, int] = {}
+    for key, value in node.value:
+        line = key.start_mark.line + 1
+        if isinstance(key, yaml.ScalarNode) and key.value != "<<":
+            if key.value in lines:
+                yield f"{key.value} stands twice, on lines {lines[key.value]} and {line}; make one of the two."
+            lines[key.value] = line
+        yield from _twice(value, levels - 1)
+
+
 def _bindings(tree: Any, problems: list[str]) -> Iterator[tuple[tuple[str, str], dict[str, Source]]]:
     if not isinstance(tree, dict):
         problems.append("it must be a mapping such as `app/environment: {NAME: {file: /path}}`.")
         return
+    keys: dict[tuple[str, str], str] = {}
     for key, names in tree.items():
         app, _, environment = str(key).rpartition("/")
-        if not app or not environment:
-            problems.append(f"{key} must be app/environment, owner/repo/environment, or have * for one of them.")
+        where = (app.casefold() if "/" in app else app, environment)
+        first = keys.setdefault(where, str(key))
+        if problem := _names_nothing(app, environment):
+            problems.append(f"{key} {problem}")
+        elif first != key:
+            problems.append(f"{key} is the same as {first}; make one of the two.")
         elif not isinstance(names, dict):
             problems.append(f"{key} must be a mapping from names to sources.")
         else:
-            where = (app.casefold() if "/" in app else app, environment)
-            yield where, dict(_sources(str(key), names, problems))
+            yield where, dict(_sources(key, names, problems))
+
+
+def _names_nothing(app: str, environment: str) -> str | None:
+    """Why a binding to this could never serve a deploy, as the end of a sentence."""
+    if not app or not environment:
+        return "must be app/environment, owner/repo/environment, or have * for one of them."
+    if any(ANY in part and part != ANY for part in (app, environment)):
+        return "has a * that is only a part of a name; * stands for a whole one: write each name out, or * alone."
+    if "/" not in app and app != ANY and not APP_NAME.fullmatch(app):
+        return "names no app: an app's name consists of a-z, 0-9 and ._- only; write it as the config does."
+    if environment != ANY and not LABEL.fullmatch(environment):
+        return "names no environment: its name consists of letters, digits and ._- only; write it as the config does."
+    return None
 
 
 def _sources(key: str, names: dict[Any, Any], problems: list[str]) -> Iterator[tuple[str, Source]]:

@@ -153,6 +153,8 @@ class Problem:
         return f"line {self.line}: {self.path}: {self.message}" if self.path else f"line {self.line}: {self.message}"
 
 
+#: Names of apps: they are in addresses of pages and of the API.
+APP_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 #: Names of environments, and labels: they go into commands and folder names.
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 #: Names of variables that are not Kedge's own.

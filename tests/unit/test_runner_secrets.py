@@ -122,6 +122,13 @@ async def test_a_command_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest
         ("- a", "must be a mapping"),
         ("sentry: {KEY: long-enough}", "sentry must be app/environment"),
         ("sentry/staging: long-enough", "must be a mapping from names"),
+        ("a/b: {KEY: long-enough}\nc/d: {}\na/b: {OTHER: long-enough}", "a/b stands twice, on lines 1 and 3"),
+        ("a/b: {KEY: long-enough, KEY: long-enough}", "KEY stands twice, on lines 1 and 1"),
+        ("Acme/Shop/qa: {}\nacme/shop/qa: {}", "acme/shop/qa is the same as Acme/Shop/qa; make one of the two"),
+        ("Sentry/Production: {KEY: long-enough}", "Sentry/Production names no app: an app's name consists of a-z"),
+        ("sentry/the production: {KEY: long-enough}", "sentry/the production names no environment"),
+        ("sentry/prod*: {KEY: long-enough}", "sentry/prod* has a * that is only a part of a name"),
+        ("acme/*/staging: {KEY: long-enough}", "write each name out, or * alone"),
         ("sentry/staging: {KEY: 1234567}", "sentry/staging: KEY must be text (quote a number)"),
         ("sentry/staging: {KEY: short}", "sentry/staging: KEY is shorter than 6 bytes"),
         ("sentry/staging: {1KEY: long-enough}", "no variable's name"),
@@ -135,6 +142,12 @@ def test_what_is_wrong_with_a_file(tmp_path: Path, text: str, says: str) -> None
     with pytest.raises(SettingsError) as caught:
         bound(tmp_path, text + "\n")
     assert says in str(caught.value)
+
+
+def test_what_is_merged_may_be_said_anew(tmp_path: Path) -> None:
+    text = "a/b: &all {KEY: long-enough, OTHER: long-enough}\na/c: {<<: *all, KEY: another-one}\n"
+    bindings = bound(tmp_path, text)
+    assert bindings["a", "c"]["KEY"].text == "another-one" and bindings["a", "c"]["OTHER"].text == "long-enough"
 
 
 def test_every_problem_is_named_at_once_and_no_value(tmp_path: Path) -> None:
