@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ghapp.vcs.git_errors import refuses_sha
-from ghapp.vcs.git_process import Askpass, Git, GitFailed
+from ghapp.vcs.git_process import Askpass, Git, GitFailed, sweep
 from runner.concurrency import in_thread
 from runner.tree import new_trash, remove
 
 _TAGS = "+refs/tags/*:refs/tags/*"
 MANY_PACKS = 20
 _PULL = re.compile(r"refs/(pull|merge-requests|pull-requests)/\d+/(head|merge|from)")
-_LEFTOVERS = ("*.lock", "objects/pack/tmp_*", "objects/pack/.tmp-*", "objects/tmp_*", "objects/??/tmp_*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +153,7 @@ class Mirror:
     def _set_up(self, sha: str) -> None:
         """Makes the mirror if need be, and sweeps away what a killed git left in it."""
         write_gitdir(self.path, sha=sha, head="ref: refs/heads/none", settings="\tbare = true\n")
-        for pattern in _LEFTOVERS:
-            for path in self.path.glob(pattern):
-                path.unlink()
-        for path in (self.path / "refs").rglob("*.lock"):
-            path.unlink()
+        sweep(self.path)
 
     async def _git(self, *args: str) -> bytes:
         return await self.git.run(f"--git-dir={self.path}", *args)

@@ -12,7 +12,7 @@ from pathlib import Path
 from ghapp.core.remote import NotFound, RemoteError, Unavailable
 from ghapp.vcs.git_address import Address, protocols_of
 from ghapp.vcs.git_errors import explain, is_disk_full, last_lines, refuses_sha
-from ghapp.vcs.git_process import Askpass, Git, GitFailed, lines
+from ghapp.vcs.git_process import Askpass, Git, GitFailed, lines, sweep
 
 WHOLE = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 MANY_PACKS = 30
@@ -156,9 +156,7 @@ class Mirror:
             await asyncio.to_thread(_forget_unused, self.folder.parent)
             self.folder.mkdir(parents=True, exist_ok=True)
             await self.git.run("init", "--quiet", "--bare", "--template=", form, "--", str(self.folder))
-        for pattern in ("*.lock", "refs/**/*.lock", "objects/pack/tmp_*"):
-            for left in self.folder.glob(pattern):
-                left.unlink(missing_ok=True)
+        sweep(self.folder)
         await self._local("config", "remote.origin.url", self.address.url)
         os.utime(self.folder)
 

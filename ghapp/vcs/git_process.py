@@ -16,6 +16,14 @@ REPORT_S = 10.0
 _TAIL_BYTES = 16_384
 #: So long git's end is followed by that of its stderr at most, where others hold it still.
 _STDERR_S = 1.0
+_LEFTOVERS = (
+    "*.lock",
+    "refs/**/*.lock",
+    "objects/pack/tmp_*",
+    "objects/pack/.tmp-*",
+    "objects/tmp_*",
+    "objects/??/tmp_*",
+)
 _TAKEN_OVER = (
     "PATH",
     "HOME",
@@ -239,6 +247,13 @@ def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
         "GIT_SSH_COMMAND": "ssh -o BatchMode=yes",
     }
     return taken | fixed | _config_variables(_CONFIG)
+
+
+def sweep(repository: Path) -> None:
+    """Deletes what a killed git has left in a bare repository. No other may be at work there."""
+    for pattern in _LEFTOVERS:
+        for path in repository.glob(pattern):
+            path.unlink(missing_ok=True)
 
 
 def lines(said: str) -> list[str]:

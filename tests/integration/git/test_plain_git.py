@@ -260,6 +260,18 @@ def _left_locked(mirror: Path) -> None:
         (mirror / name).touch()
 
 
+async def test_what_a_killed_git_has_left_is_swept_away(by_path: Remote) -> None:
+    by_path.repo.commit({"a": "1"})
+    await (await by_path.code()).commit("main")
+    objects = by_path.mirror / "objects"
+    left = [objects / name for name in ("pack/tmp_pack_1", "pack/.tmp-1-pack-1.pack", "tmp_obj_1", "0a/tmp_obj_1")]
+    for path in left:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    await (await by_path.code()).commit("main")
+    assert not [path for path in left if path.exists()]
+
+
 @pytest.mark.parametrize("spoil", [_truncate, _no_packs, _no_config, _no_head, _left_locked])
 async def test_a_spoilt_mirror_is_made_anew(by_http: Remote, spoil) -> None:  # type: ignore[no-untyped-def]
     first = by_http.repo.commit({"a": "1"})
