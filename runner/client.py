@@ -65,13 +65,13 @@ class AppClient:
     def __init__(self, session: aiohttp.ClientSession, url: str, token: str, patience_s: float = PATIENCE_S) -> None:
         self._session = session
         self._url = url.rstrip("/")
-        self._token = token
+        self.token = token
         self._patience_s = patience_s
         self._proxy = proxy_for(self._url)
 
     async def hello(self) -> wire.Hello:
         """What the app says of itself and of the runner's token. Raises Unanswered, Refused."""
-        _, body = await self._ask("GET", wire.HELLO_PATH, self._token, None, timeout_s=self._patience_s)
+        _, body = await self._ask("GET", wire.HELLO_PATH, self.token, None, timeout_s=self._patience_s)
         return _decode(body, wire.Hello)
 
     async def claim(self, claim: wire.Claim) -> wire.Job | None:
@@ -82,7 +82,7 @@ class AppClient:
         timeout_s = claim.wait_s + self._patience_s
         try:
             status, body = await self._post(
-                wire.CLAIM_PATH, self._token, msgspec.json.encode(claim), timeout_s=timeout_s
+                wire.CLAIM_PATH, self.token, msgspec.json.encode(claim), timeout_s=timeout_s
             )
         except Refused as error:
             if (error.status, error.code) == (409, "claim_over"):

@@ -9,6 +9,7 @@ import structlog
 from ghapp import wire
 from runner.backoff import Backoff, Pace
 from runner.client import AppClient, Bearer, LeaseOver, Unanswered
+from runner.masking import Masks
 
 log = structlog.get_logger()
 
@@ -19,7 +20,8 @@ class Lease:
     """One deploy in this runner's hands. `beat` runs beside everything else, until `finish` is accepted.
 
     ``phase`` and ``log_end`` (bytes of log there are) are what the beats tell; ``cancelled`` is set once the app has
-    told of a cancel, ``hushed`` once what is left of the deploy was out of the runner's hands.
+    told of a cancel, ``hushed`` once what is left of the deploy was out of the runner's hands. ``masks`` hides the
+    lease and the repository's tokens, also those that come later.
     """
 
     def __init__(self, client: AppClient, job: wire.Job, pace: Pace) -> None:
@@ -29,6 +31,9 @@ class Lease:
         self.cancelled = asyncio.Event()
         self.hushed = asyncio.Event()
         self.token = job.repo_token
+        self.masks = Masks([job.lease])
+        if job.repo_token is not None:
+            self.masks.add([job.repo_token.value])
         self.pace = pace
         self._client = client
         self._bearer = Bearer(job.id, job.lease)
@@ -134,6 +139,7 @@ class Lease:
             self._unconfirmed = None
         if answer.repo_token is not None:
             self.token = answer.repo_token
+            self.masks.add([answer.repo_token.value])
         if answer.cancel_requested is not None and not self.cancelled.is_set():
             self.log.info("cancel requested", who=answer.cancel_requested.who)
             self.cancelled.set()

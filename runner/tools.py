@@ -19,7 +19,6 @@ from runner.client import AppClient
 from runner.environment import REPO_TOKEN
 from runner.journal import Entry, Journal
 from runner.lease import Lease
-from runner.masking import Masks
 from runner.outgoing import OutgoingLog
 from runner.processes import Ahead
 from runner.secrets import Secrets, wanted
@@ -112,10 +111,13 @@ class Held:
 
     @cached_property
     def log(self) -> OutgoingLog:
-        """The log on its way out. It masks what the command was given: ask for it once that is written down."""
+        """The log on its way out. It masks what the command was given: ask for it once that is written down. What the
+        command was not given but its user can read, the lease and the tokens of job and runner, it masks, too."""
         names = (*wanted(self.job), REPO_TOKEN)
         env = self.entry.read_env()
-        return OutgoingLog(self.entry, Masks(env[name] for name in names if name in env), self.job.log_limit)
+        masks = self.lease.masks
+        masks.add([self.tools.client.token, *(env[name] for name in names if name in env)])
+        return OutgoingLog(self.entry, masks, self.job.log_limit)
 
     def note(self, text: str) -> None:
         """Add lines of Kedge's own to the log, before the command has it. A full disk loses them."""

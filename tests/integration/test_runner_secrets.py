@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.fake_app import Fault
+from ghapp import wire
+from tests.integration.fake_app import RUNNER_TOKEN, Fault
 from tests.integration.fake_github import REPO_TOKEN
 from tests.integration.runner_world import World, bind, killed, until
 from tests.integration.runner_world import world as make_world
@@ -83,6 +84,40 @@ async def test_masks_outlive_the_runner(world: World) -> None:
     await second.wait()
     assert deploy.state == "succeeded"
     assert b"*" * len(KEY) + b" " + b"*" * 20 + b"\n" in deploy.log
+
+
+async def test_what_a_command_was_not_given_but_can_read_is_masked(world: World) -> None:
+    """The lease, the tokens of job and runner; also by the runner that takes the deploy up again."""
+    (world.folder / "token").write_text(RUNNER_TOKEN)
+    read = f"cat {world.workdir}/journal/*/job {world.folder}/token"
+    deploy = world.ask(f"{read}; echo first; {world.wait_for('go')}; {read}; echo last")
+    first = await world.process()
+    await until(lambda: b"first" in deploy.log)
+    lease = deploy.lease
+    await killed(first)
+    (world.folder / "go").touch()
+    second = await world.process()
+    await world.ended(deploy)
+    second.send_signal(signal.SIGTERM)
+    await second.wait()
+    assert deploy.state == "succeeded" and deploy.log.count(b'"lease":"*') == 2
+    for secret in (lease, REPO_TOKEN, RUNNER_TOKEN):
+        assert secret and secret.encode() not in deploy.log
+
+
+async def test_a_token_that_comes_later_is_masked(world: World) -> None:
+    deploy = world.ask(f"echo first; {world.wait_for('go')}; echo gh''s_Renewed")
+    async with world.running():
+        await until(lambda: b"first" in deploy.log and "in_progress" in deploy.confirmed)
+        for _ in range(2):  # the first may be the answer to a beat that was given up
+            deploy.renewed = wire.WireToken(value="ghs_Renewed", expires_at="2026-11-23T19:00:00Z")
+            deploy.poke.set()
+            await until(lambda: deploy.renewed is None)
+        beats = len(deploy.beats)
+        await until(lambda: len(deploy.beats) > beats)
+        (world.folder / "go").touch()
+        await world.ended(deploy)
+    assert b"\n***********\n" in deploy.log
 
 
 async def test_a_log_beyond_its_limit_keeps_head_and_tail(world: World) -> None:
