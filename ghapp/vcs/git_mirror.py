@@ -9,10 +9,14 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import structlog
+
 from ghapp.core.remote import NotFound, RemoteError, Unavailable
 from ghapp.vcs.git_address import Address, protocols_of
 from ghapp.vcs.git_errors import explain, is_disk_full, last_lines, refuses_sha
 from ghapp.vcs.git_process import Askpass, Git, GitFailed, lines, sweep
+
+log = structlog.get_logger()
 
 WHOLE = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 MANY_PACKS = 30
@@ -145,8 +149,16 @@ class Mirror:
         options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--filter=blob:none", "--force", "--prune")
         await self._remote(f"--git-dir={self.folder}", "fetch", *options, "origin", *wanted)
         if len(list((self.folder / "objects" / "pack").glob("*.pack"))) > MANY_PACKS:
-            # What left its branch is kept: it may be what is live. https://git-scm.com/docs/git-repack
+            await self._repack()
+
+    async def _repack(self) -> None:
+        """What left its branch is kept: it may be what is live. https://git-scm.com/docs/git-repack"""
+        try:
             await self._local("repack", "-a", "-d", "-k", "-q")
+        except GitFailed as error:
+            if not (error.timed_out or is_disk_full(error.stderr)):
+                raise  # it cannot read what is here
+            log.warning("mirror not repacked", url=self.address.url, reason=self._told(error).message)
 
     async def _set_up(self) -> None:
         """Make it where it is not there, say where it is from, and sweep what a killed git has left in it."""

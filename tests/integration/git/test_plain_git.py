@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -236,6 +237,23 @@ async def test_many_ask_at_once(by_http: Remote) -> None:
     assert len([one for one in by_http.server.requests if "info/refs" in one]) <= 8
 
 
+async def test_what_was_fetched_counts_though_there_is_no_room_to_repack(
+    by_path: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ghapp.vcs.git_mirror.MANY_PACKS", 0)
+    git = by_path.folder / "bin" / "git"
+    git.parent.mkdir()
+    git.write_text(
+        '#!/bin/sh\ncase " $* " in *" repack "*)\n'
+        '    echo "fatal: write error: No space left on device" >&2; exit 128;;\nesac\n'
+        f'exec {shutil.which("git")} "$@"\n'
+    )
+    git.chmod(0o700)
+    sha = by_path.repo.commit({"a": "1"})
+    code = await by_path.code(PATH=f"{git.parent}:{os.environ['PATH']}")
+    assert (await code.commit("main")).sha == sha
+
+
 def _truncate(mirror: Path) -> None:
     for pack in (mirror / "objects" / "pack").glob("*.pack"):
         pack.chmod(0o600)
@@ -356,7 +374,7 @@ async def test_cancelled_or_killed_it_leaves_no_process_and_goes_on_next_time(by
     server.holding.clear()
     asking = asyncio.create_task(code.commit("main"))
     await server.holding.wait()
-    for pid in dict(processes_about("fetch --quiet".replace(" ", "\0"))):
+    for pid in dict(processes_about(str(by_http.folder / "mirrors"))):
         if os.getpgid(pid) == pid:
             os.kill(pid, signal.SIGKILL)
     server.hold = False
