@@ -47,8 +47,9 @@ def forms(value: str) -> set[bytes]:
     `SHORTEST` are left out."""
     raw = value.encode(errors="surrogateescape")
     lines = raw.splitlines()
-    written = {raw, raw.strip(), b" ".join(raw.split()), *lines, *(line.strip() for line in lines)}
-    for part in tuple(written):
+    parts = {raw, *lines, *(line.strip() for line in lines)}
+    written = parts | {raw.strip(), b" ".join(raw.split())}
+    for part in parts:
         text = part.decode(errors="surrogateescape")
         written |= set(_base64(part))
         written |= set(_in_urls(part))
@@ -179,7 +180,7 @@ class Masks:
 
 def _automaton(patterns: Collection[bytes]) -> BytesAhoCorasick:
     fast = sum(map(len, patterns)) <= FAST
-    return BytesAhoCorasick(patterns, implementation=Implementation.DFA if fast else None)
+    return BytesAhoCorasick(sorted(patterns), implementation=Implementation.DFA if fast else None)
 
 
 def _merged(matches: Sequence[tuple[int, int, int]]) -> Iterator[tuple[int, int]]:
