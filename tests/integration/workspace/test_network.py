@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -234,8 +235,9 @@ async def test_a_killed_git_is_an_error_or_repaired(remote_shop: Desk, server: G
     preparing = asyncio.create_task(remote_shop.prepare(sha))
     await asyncio.wait_for(server.holding.wait(), WAIT_S)
     for pid in dict(processes_about("fetch")):
-        if os.getpgid(pid) == pid and server.host in Path(f"/proc/{pid}/cmdline").read_text():
-            os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError, FileNotFoundError):  # that of another test may have ended
+            if os.getpgid(pid) == pid and server.host in Path(f"/proc/{pid}/cmdline").read_text():
+                os.kill(pid, signal.SIGKILL)
     server.released.set()
 
     assert git(await preparing, "rev-parse", "HEAD") == sha
