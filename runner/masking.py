@@ -141,7 +141,7 @@ class Masks:
             if len(pattern) > SHORTEST:
                 self._by_beginning.setdefault(pattern[:SHORTEST], []).append(pattern)
         self._automaton = _automaton(self._patterns)
-        self._beginnings = _automaton(self._by_beginning)
+        self._beginnings = BytesAhoCorasick(sorted(self._by_beginning))  # small rather than fast: it sees little
         #: So many bytes before and behind a piece decide what of it is masked.
         self.reach = max(map(len, self._patterns)) - 1
 

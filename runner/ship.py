@@ -9,7 +9,7 @@ from runner.client import Refused, Unanswered
 from runner.lease import Lease
 from runner.outgoing import OutgoingLog
 
-IN_FLIGHT = 4
+IN_FLIGHT = 3
 """Requests under way at a time."""
 
 SMALLEST = 1 << 14
