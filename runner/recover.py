@@ -1,8 +1,7 @@
 """One deploy from its claim to its end, whatever happens to the runner on the way (protocol rules 13 and 14)."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing
 from dataclasses import replace
 
 import msgspec
@@ -56,7 +55,7 @@ async def see_through(held: Held, group: asyncio.TaskGroup, *, fresh: bool) -> N
 async def _to_the_end(held: Held, *, fresh: bool) -> None:
     """By way of the journal if something here goes wrong."""
     backoff = Backoff(held.tools.pace.first_s, held.tools.pace.most_s)
-    async with _closing(held):
+    async with aclosing(held):
         while True:
             try:
                 await _with_beats(held, fresh=fresh)
@@ -66,14 +65,6 @@ async def _to_the_end(held: Held, *, fresh: bool) -> None:
                 held.lease.log.exception("something went wrong in the runner; going on by the journal")
                 fresh = False
                 await asyncio.sleep(backoff.next())
-
-
-@asynccontextmanager
-async def _closing(held: Held) -> AsyncIterator[Held]:
-    try:
-        yield held
-    finally:
-        await held.close()
 
 
 async def _with_beats(held: Held, *, fresh: bool) -> None:
@@ -97,7 +88,7 @@ async def _resume(held: Held) -> None:
             return
         case Action.FORGET:  # nothing was asked yet: as if the runner had only been slow
             reopen(entry)
-            async with _closing(replace(held)) as anew:  # what was known of the log is of before, without the secrets
+            async with aclosing(replace(held)) as anew:  # what was known of the log is of before, without the secrets
                 await work.deploy(anew)
         case Action.FINISH_REBOOTED:
             await follow.finish_without_result(held, Ended("error", REBOOTED, started=_begun(entry)))

@@ -76,7 +76,7 @@ class Held:
         )
         return registry.provider(name)(opening)
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """End what the provider has under way, where there was need of one."""
         provider: Provider | None = self.__dict__.get("provider")
         if provider is None:
