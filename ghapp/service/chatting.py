@@ -265,6 +265,11 @@ def _running(ctx: Context, deploy: Deploy) -> Line:
     return Line(text, ctx.page(deploy.app, deploy.number))
 
 
+def listed(apps: list[AppConfig]) -> list[str]:
+    """Each app with its environments, for a page of help."""
+    return [f"{app.name}: {', '.join(one.name for one in app.environments)}" for app in apps]
+
+
 def names_of(apps: list[AppConfig]) -> chat.Names:
     """What a place with these apps knows."""
     environments = [name for app in apps for one in app.environments for name in (one.name, *one.aliases)]

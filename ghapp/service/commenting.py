@@ -183,8 +183,7 @@ class _Comment:
     async def _help(self, tx: Tx) -> bool:
         event = self._event
         await telling.react(tx, self._ctx, self._repository_id, event.comment_id, telling.ROCKET)
-        lines = [f"{app.name}: {', '.join(one.name for one in app.environments)}" for app in self._apps]
-        await self._say(tx, notes.help_page(event.comment_id, lines))
+        await self._say(tx, notes.help_page(event.comment_id, chatting.listed(self._apps)))
         await comments.answer(tx, self._repository_id, event.comment_id, self._ctx.now())
         return True
 

@@ -134,8 +134,7 @@ class _Hearing:
         missing = answers.hosts_away(away) if away else ""
         what = self._asked.pressed or chat.parse(self._asked.text or "help", chatting.names_of(apps))
         if isinstance(what, chat.Help):
-            there = [f"{app.name}: {', '.join(one.name for one in app.environments)}" for app in apps]
-            return notes.help_page([*there, missing] if missing else there)
+            return notes.help_page([*chatting.listed(apps), *filter(None, [missing])])
         return notes.answered(await self._answer(login, apps, what, missing))
 
     async def _answer(
