@@ -25,10 +25,9 @@ class Spool:
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self.pipe, self.writer = os.pipe()
+        self.pipe, self.writer = _pipe()
         os.set_blocking(self.pipe, False)
-        with contextlib.suppress(PermissionError):  # the user's share of pipe pages is used up: a small one does
-            fcntl.fcntl(self.pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        self._taken, self._taking = _pipe()
         self.end = os.fstat(self._file).st_size  # the runner has written how it prepared
         self.dropped = 0
         self.eof = False
@@ -58,7 +57,8 @@ class Spool:
         """Write nothing more; what was lost last is told if there is room."""
         if self._gap:
             self._append(b"")
-        os.close(self._file)
+        for fd in (self._file, self._taken, self._taking):
+            os.close(fd)
 
     def discard(self) -> None:
         """Swallow what daemons still write, until the last has closed the pipe: they must neither block nor die."""
@@ -67,19 +67,36 @@ class Spool:
             pass
 
     def _move(self) -> int:
-        if self._splice and not self._gap:
+        """Take what is there out of the command's pipe first, which is quick: splice(2) into a file keeps the pipe
+        locked while it copies, and the command waits for the lock."""
+        if self._splice:
             try:
-                moved = os.splice(self.pipe, self._file, PIPE_BYTES, offset_dst=self.end, flags=os.SPLICE_F_NONBLOCK)
+                moved = os.splice(self.pipe, self._taking, PIPE_BYTES, flags=os.SPLICE_F_NONBLOCK)
             except OSError as error:
-                if error.errno not in FULL | CANNOT_SPLICE:
+                if error.errno not in CANNOT_SPLICE:
                     raise
-                self._splice = error.errno in FULL
+                self._splice = False
             else:
-                self.end += moved
+                self._store(moved)
                 return moved
         data = os.read(self.pipe, PIPE_BYTES)
         self._append(data)
         return len(data)
+
+    def _store(self, taken: int) -> None:
+        """Move into the file what was taken."""
+        while taken and not self._gap:
+            try:
+                moved = os.splice(self._taken, self._file, taken, offset_dst=self.end)
+            except OSError as error:
+                if error.errno not in FULL | CANNOT_SPLICE:
+                    raise
+                self._splice = error.errno in FULL
+                break
+            self.end += moved
+            taken -= moved
+        if taken:
+            self._append(os.read(self._taken, taken))
 
     def _append(self, data: bytes) -> None:
         """Write the mark of what was lost, then data; what of it finds no room is lost too."""
@@ -102,3 +119,10 @@ class Spool:
                 break
         self.end += written
         return written
+
+
+def _pipe() -> tuple[int, int]:
+    reader, writer = os.pipe()
+    with contextlib.suppress(PermissionError):  # the user's share of pipe pages is used up: a small one does
+        fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    return reader, writer

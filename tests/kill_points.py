@@ -99,7 +99,7 @@ def _disk(full: Path) -> None:
     guard(os, "mkdir", lambda *_, **__: True)
     guard(io, "open", lambda _, mode="r", *__, **___: mode[0] != "r")
     guard(os, "pwrite", lambda fd, data, offset: offset + len(data) > os.fstat(fd).st_size)
-    guard(os, "splice", lambda *_, **__: True)
+    guard(os, "splice", lambda *_, **options: "offset_dst" in options)  # into a file, not a pipe
     guard(os, "posix_fallocate", lambda *_: True)
 
 

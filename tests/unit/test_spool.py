@@ -34,11 +34,20 @@ def test_output_arrives_whole_and_in_order(tmp_path: Path) -> None:
     assert (tmp_path / "output").stat().st_mode & 0o077 == 0
 
 
-def test_a_file_system_without_splice_is_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def splice(*_: object, **__: object) -> int:
-        raise OSError(errno.EINVAL, "not here")
+def fail_to_splice(monkeypatch: pytest.MonkeyPatch, into: str, error: OSError) -> None:
+    real = os.splice
+
+    def splice(src: int, dst: int, count: int, **options: int) -> int:
+        if into == ("a file" if "offset_dst" in options else "a pipe"):
+            raise error
+        return real(src, dst, count, **options)
 
     monkeypatch.setattr(os, "splice", splice)
+
+
+@pytest.mark.parametrize("into", ["a file", "a pipe"])
+def test_where_splice_is_missing_output_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, into: str) -> None:
+    fail_to_splice(monkeypatch, into, OSError(errno.EINVAL, "not here"))
     test_output_arrives_whole_and_in_order(tmp_path)
 
 
@@ -65,7 +74,7 @@ class Disk:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
         self.room = room
-        self._pwrite = os.pwrite
+        self._pwrite, self._splice = os.pwrite, os.splice
         monkeypatch.setattr(os, "pwrite", self.pwrite)
         monkeypatch.setattr(os, "splice", self.splice)
 
@@ -76,7 +85,9 @@ class Disk:
         self.room -= written
         return written
 
-    def splice(self, src: int, dst: int, count: int, *, offset_dst: int, flags: int) -> int:
+    def splice(self, src: int, dst: int, count: int, *, offset_dst: int | None = None, flags: int = 0) -> int:
+        if offset_dst is None:
+            return self._splice(src, dst, count, flags=flags)
         if self.room == 0:
             raise OSError(errno.ENOSPC, "full")
         return self.pwrite(dst, os.read(src, min(count, self.room)), offset_dst)
@@ -132,13 +143,13 @@ def test_a_gap_at_the_end_is_marked_when_there_is_room_again(tmp_path: Path, mon
     assert spool.dropped == 100
 
 
-def test_an_error_that_is_not_about_room_is_not_swallowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("into", ["a file", "a pipe"])
+def test_an_error_that_is_not_about_room_is_not_swallowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, into: str
+) -> None:
     spool = Spool(tmp_path / "output")
-
-    def splice(*_: object, **__: object) -> int:
-        raise OSError(errno.EBADF, "a defect")
-
-    monkeypatch.setattr(os, "splice", splice)
+    os.write(spool.writer, b"x")
+    fail_to_splice(monkeypatch, into, OSError(errno.EBADF, "a defect"))
     with pytest.raises(OSError, match="a defect"):
         spool.pump()
 
