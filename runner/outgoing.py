@@ -89,6 +89,11 @@ class OutgoingLog:
         return sum(stretch.length for stretch in self._layout())
 
     @property
+    def spooled(self) -> int:
+        """Bytes that were written, whether or not they will be part of the log."""
+        return self._size()
+
+    @property
     def closed(self) -> bool:
         return self._closed_at is not None
 

@@ -12,8 +12,30 @@ from runner.outgoing import OutgoingLog
 IN_FLIGHT = 3
 """Requests under way at a time."""
 
+FLOOD = 200 << 20
+"""Bytes a second that are more than can be shipped: a log that grows faster goes out a piece now and then, and leaves
+processor and memory to the command until it pauses or ends."""
+
 SMALLEST = 1 << 14
 """A proxy that finds a chunk too large (413) gets smaller ones, down to this."""
+
+
+class Growth:
+    """How fast a file grows, measured over ``apart_s`` or a little more."""
+
+    def __init__(self, apart_s: float) -> None:
+        self._apart_s = apart_s
+        self._seen_at = 0.0
+        self._seen = 0
+        self._rate = 0.0
+
+    def rate(self, size: int, now: float) -> float:
+        """Bytes a second, now that it has that size; ``now`` is a clock's, in seconds."""
+        took_s = now - self._seen_at
+        if took_s >= self._apart_s:
+            self._rate = (size - self._seen) / took_s
+            self._seen_at, self._seen = now, size
+        return self._rate
 
 
 class Shipper:
@@ -32,7 +54,8 @@ class Shipper:
         self._chunk = wire.LOG_CHUNK
         self._lanes = 1
         self._flying: set[asyncio.Task[int]] = set()
-        self._small_at = 0.0
+        self._next_at = 0.0
+        self._growth = Growth(self._pace.poll_s)
         self._backoff = Backoff(self._pace.first_s, self._pace.most_s)
 
     def close(self) -> int:
@@ -73,18 +96,20 @@ class Shipper:
                 await asyncio.sleep(self._backoff.next())
 
     def _launch(self) -> None:
-        """Send what there is. A small piece waits for its turn; until one was answered there is only one."""
+        """Send what there is. A small piece, or one of a flood, waits for its turn; until one was answered there is
+        only one."""
         while len(self._flying) < self._lanes:
             self._lease.log_end = self._log.end
             waiting = self._lease.log_end - self._sent
             now = asyncio.get_running_loop().time()
-            if waiting <= 0 or (waiting < self._chunk and self._end is None and now < self._small_at):
+            flood = self._growth.rate(self._log.spooled, now) > FLOOD
+            if waiting <= 0 or ((flood or waiting < self._chunk) and self._end is None and now < self._next_at):
                 return
             data = self._log.read(self._sent, self._chunk)
             if not data:
                 return
-            if len(data) < self._chunk:
-                self._small_at = now + self._pace.small_chunks_s
+            if flood or len(data) < self._chunk:
+                self._next_at = now + self._pace.small_chunks_s
             self._flying.add(asyncio.ensure_future(self._lease.send_log(self._sent, data)))
             self._sent += len(data)
 
