@@ -1,8 +1,9 @@
 """The runner's side of the wire: one request, one answer or one of three errors. Who retries, and when, is above."""
 
 import http
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import aiohttp
 import msgspec
@@ -98,20 +99,19 @@ class AppClient:
         path = wire.DEPLOY_PATH.format(id=bearer.deploy, call=name)
         return _decode(await self._with_lease(path, bearer, msgspec.json.encode(body), timeout_s=timeout_s), kind)
 
-    async def log(self, bearer: Bearer, offset: int, data: bytes) -> int:
+    def log(self, bearer: Bearer, offset: int, data: bytes) -> Coroutine[Any, Any, int]:
         """Hand over a piece of the log; returns the contiguous end of what the app has stored.
 
-        Raises LeaseOver, Unanswered, Refused.
+        It is packed at once: what is under way then holds no more than what is sent. Raises LeaseOver, Unanswered,
+        Refused.
         """
         codec, packed = pack(data)
         path = wire.DEPLOY_PATH.format(id=bearer.deploy, call="log")
-        raw = await self._with_lease(
-            f"{path}?offset={offset}&codec={codec}",
-            bearer,
-            packed,
-            content_type="application/octet-stream",
-            timeout_s=LOG_PATIENCE * self._patience_s,
-        )
+        return self._packed_log(f"{path}?offset={offset}&codec={codec}", bearer, packed)
+
+    async def _packed_log(self, path: str, bearer: Bearer, packed: bytes) -> int:
+        timeout_s = LOG_PATIENCE * self._patience_s
+        raw = await self._with_lease(path, bearer, packed, content_type="application/octet-stream", timeout_s=timeout_s)
         return _decode(raw, wire.LogAnswer).end
 
     async def _with_lease(

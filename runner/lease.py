@@ -1,7 +1,8 @@
 """A runner's right to one deploy: kept by beats, used by calls, ended only by the app's own word."""
 
 import asyncio
-from typing import TypeVar
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 import msgspec
 import structlog
@@ -107,9 +108,9 @@ class Lease:
         body = msgspec.structs.replace(finish, status_written=confirming)
         return await self.call_once("finish", body, wire.FinishAnswer)
 
-    async def send_log(self, offset: int, data: bytes) -> int:
+    def send_log(self, offset: int, data: bytes) -> Coroutine[Any, Any, int]:
         """One try to hand over a piece of the log. Raises LeaseOver, Unanswered, Refused."""
-        return await self._client.log(self._bearer, offset, data)
+        return self._client.log(self._bearer, offset, data)
 
     async def _beat_once(self, wait_s: float) -> bool:
         """One beat; True where it was given up because there is something to tell at once."""

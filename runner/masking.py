@@ -157,7 +157,7 @@ class Masks:
         matches = self._automaton.find_matches_as_indexes(data, overlapping=True)
         if not matches:
             return data[start:end]
-        result = bytearray(data[start:end])
+        result = bytearray(memoryview(data)[start:end])
         for begins, ends in _merged(matches):
             first, last = max(begins, start), min(ends, end)
             if first < last:

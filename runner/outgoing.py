@@ -179,7 +179,7 @@ class OutgoingLog:
             self._looked += waiting
             self._line_begins = True
             return True
-        self._line_begins = data[:ahead].endswith(b"\n")
+        self._line_begins = data.endswith(b"\n", 0, ahead)
         self._looked = stop
         return False
 
