@@ -16,7 +16,7 @@ def replace(path: Path, data: bytes) -> None:
     """Write a file, or exchange it for a new one, readable by its owner only."""
     new = path.with_name(f".{path.name}.new")
     new.unlink(missing_ok=True)
-    create(new, data)
+    _write_new(new, data)
     new.rename(path)
     fsync_folder(path.parent)
 
@@ -27,15 +27,20 @@ def create(path: Path, data: bytes) -> bool:
     Exactly one of several callers gets True; a reader may see the file before its contents.
     """
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        _write_new(path, data)
     except FileExistsError:
         return False
+    fsync_folder(path.parent)
+    return True
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    """Raises FileExistsError."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(fd)
-    fsync_folder(path.parent)
-    return True
 
 
 def fsync_folder(path: Path) -> None:

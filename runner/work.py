@@ -145,7 +145,8 @@ async def _start(held: Held, gated: Gated) -> tuple[wire.StartAnswer, int] | Non
     boot_id = journal.boot_id()
     while True:
         sent_ns = journal.boottime_ns()
-        held.entry.write_starting(boot_id, sent_ns + wire.START_GOOD_FOR_S * 10**9)
+        longest_ns = sent_ns + wire.START_GOOD_FOR_S * 10**9
+        held.entry.write_starting(boot_id, longest_ns)
         body = wire.Start(check_counter=held.job.check_counter, checks_age_s=gated.age_s, boot_id=boot_id)
         try:
             answer = await held.lease.call_once("start", body, wire.StartAnswer)
@@ -158,9 +159,10 @@ async def _start(held: Held, gated: Gated) -> tuple[wire.StartAnswer, int] | Non
             reasons = " ".join(blocker.message for blocker in answer.blockers)
             held.lease.log.info("not started", state=answer.state, because=reasons)
             return None
-        deadline_ns = sent_ns + round(min(answer.good_for_s or wire.START_GOOD_FOR_S, wire.START_GOOD_FOR_S) * 1e9)
+        deadline_ns = min(longest_ns, sent_ns + round((answer.good_for_s or wire.START_GOOD_FOR_S) * 1e9))
         if journal.boottime_ns() < deadline_ns:
-            held.entry.write_starting(boot_id, deadline_ns)
+            if deadline_ns < longest_ns:
+                held.entry.write_starting(boot_id, deadline_ns)
             return answer, sent_ns
         held.lease.log.warning("the answer to start came too late to be used; asking again")
 

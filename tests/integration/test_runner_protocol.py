@@ -5,11 +5,12 @@ import dataclasses
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from aiohttp import web
 
 from ghapp import wire
-from runner import processes
+from runner import journal, processes
 from tests.integration import fake_app, runner_world
 from tests.integration.fake_app import (
     HANG,
@@ -156,6 +157,18 @@ async def test_a_yes_that_is_always_too_late_never_executes(world: World) -> Non
     async with world.running():
         await until(lambda: len(deploy.starts) > 3)
     assert world.times("runs") == 0
+
+
+@pytest.mark.parametrize(("good_for_s", "most_s"), [(5, 5), (30, 30), (600, 30)])
+async def test_a_yes_is_written_down_with_its_deadline(world: World, good_for_s: float, most_s: float) -> None:
+    seen = world.folder / "seen"
+    deploy = world.ask(f"cat {world.workdir}/journal/*/starting > {seen}")
+    deploy.start = wire.StartAnswer(answer="yes", good_for_s=good_for_s)
+    before = journal.boottime_ns()
+    async with world.running():
+        await world.ended(deploy)
+    written = msgspec.json.decode(seen.read_bytes(), type=journal.Starting)
+    assert before + most_s * 1e9 <= written.deadline_ns <= journal.boottime_ns() + most_s * 1e9
 
 
 async def test_checks_that_change_while_start_is_unanswered_stop_it(
