@@ -81,10 +81,16 @@ class Deploy:
     chunks: dict[int, bytes] = field(default_factory=dict)
     poke: asyncio.Event = field(default_factory=asyncio.Event)
     renewed: wire.WireToken | None = None
+    told_at: int = 0  # beats that had come when an answer first held the renewed token
 
     @property
     def terminal(self) -> bool:
         return self.state not in ("queued", "claimed", "running")
+
+    @property
+    def renewal_heard(self) -> bool:
+        """The runner beats on after the answer that held the renewed token."""
+        return 0 < self.told_at < len(self.beats)
 
     @property
     def log(self) -> bytes:
@@ -210,7 +216,7 @@ class FakeApp:
         deploy.beaten = True
         deploy.beats.append(beat)
         self._written(deploy, beat.status_written)
-        if deploy.cancel is None and deploy.renewed is None:
+        if deploy.cancel is None and (deploy.renewed is None or deploy.told_at):
             deploy.poke.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wire.BEAT_S if beat.wait_s is None else beat.wait_s):
@@ -219,8 +225,9 @@ class FakeApp:
             raise Refusal(410, "declared_dead")
         if deploy.state == "queued" or (deploy.terminal and not deploy.finishes):
             raise Refusal(409, "lease_over")
-        renewed, deploy.renewed = deploy.renewed, None
-        return wire.BeatAnswer(cancel_requested=deploy.cancel, repo_token=renewed)
+        if deploy.renewed and not deploy.told_at:
+            deploy.told_at = len(deploy.beats)
+        return wire.BeatAnswer(cancel_requested=deploy.cancel, repo_token=deploy.renewed)
 
     def _written(self, deploy: Deploy, state: str | None) -> None:
         if state is None or state in deploy.confirmed:  # said again, because an answer was lost or still on its way

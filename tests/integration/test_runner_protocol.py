@@ -277,7 +277,7 @@ async def test_a_new_token_is_used_for_what_comes_later(world: World) -> None:
         world.github.token = "ghs_Renewed"
         deploy.renewed = wire.WireToken(value="ghs_Renewed", expires_at="2026-11-23T19:00:00Z")
         deploy.poke.set()
-        await until(lambda: deploy.renewed is None)
+        await until(lambda: deploy.renewal_heard)
         (world.folder / "go").touch()
         await world.ended(deploy)
     assert world.github.states == ["in_progress", "success"]

@@ -112,7 +112,7 @@ async def test_a_token_that_comes_later_is_masked(world: World) -> None:
         for _ in range(2):  # the first may be the answer to a beat that was given up
             deploy.renewed = wire.WireToken(value="ghs_Renewed", expires_at="2026-11-23T19:00:00Z")
             deploy.poke.set()
-            await until(lambda: deploy.renewed is None)
+            await until(lambda: deploy.renewal_heard)
         beats = len(deploy.beats)
         await until(lambda: len(deploy.beats) > beats)
         (world.folder / "go").touch()
