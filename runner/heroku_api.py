@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -9,6 +10,7 @@ from typing import Any, cast
 import aiohttp
 from yarl import URL
 
+from ghapp.core.remote import retry_after_s
 from ghapp.vcs.session import proxy_for
 
 API_URL = "https://api.heroku.com"
@@ -150,8 +152,8 @@ class Heroku:
 def _again_s(answer: aiohttp.ClientResponse) -> float | None:
     """After how long it may work; None where that changes nothing."""
     if answer.status == 429:
-        after = answer.headers.get("Retry-After", "")
-        return min(float(after), LIMITED_MOST_S) if after.isdecimal() else LIMITED_S
+        asked_s = retry_after_s(answer.headers.get("Retry-After"), time.time())
+        return LIMITED_S if asked_s is None else min(asked_s, LIMITED_MOST_S)
     return TRY_AGAIN_S if answer.status >= 500 else None
 
 

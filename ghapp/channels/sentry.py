@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -9,7 +10,16 @@ from urllib.parse import quote
 
 import aiohttp
 
-from ghapp.core.remote import Forbidden, NotFound, RateLimited, Refused, RemoteError, Unauthorized, Unavailable
+from ghapp.core.remote import (
+    Forbidden,
+    NotFound,
+    RateLimited,
+    Refused,
+    RemoteError,
+    Unauthorized,
+    Unavailable,
+    retry_after_s,
+)
 
 TIMEOUT_S = 20
 _WAIT_S = 30.0
@@ -80,8 +90,8 @@ def _failure(response: aiohttp.ClientResponse, answer: bytes) -> RemoteError:
     if status == 404:
         return NotFound("Sentry knows no such organization or release; look at notify.sentry.", status=status)
     if status == 429:
-        after = response.headers.get("Retry-After", "")
-        wait_s = float(after) if after.isascii() and after.isdigit() else _WAIT_S
+        asked_s = retry_after_s(response.headers.get("Retry-After"), time.time())
+        wait_s = _WAIT_S if asked_s is None else asked_s
         return RateLimited("Sentry's rate limit is reached.", retry_after_s=wait_s, status=status)
     if status in {408, 409} or status >= 500:  # 409: it works on the release's commits still
         return Unavailable(f"Sentry answered {status}.", status=status)

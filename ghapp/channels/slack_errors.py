@@ -1,9 +1,19 @@
 """How Slack's refusals read: an HTTP status, or ``ok: false`` with a word, as RemoteError."""
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
-from ghapp.core.remote import Forbidden, NotFound, RateLimited, Refused, RemoteError, Unauthorized, Unavailable
+from ghapp.core.remote import (
+    Forbidden,
+    NotFound,
+    RateLimited,
+    Refused,
+    RemoteError,
+    Unauthorized,
+    Unavailable,
+    retry_after_s,
+)
 
 # https://docs.slack.dev/reference/methods/chat.postMessage#errors and those of the other methods
 _UNAVAILABLE = frozenset(
@@ -74,5 +84,5 @@ def _details(answer: Mapping[str, Any]) -> str:
 
 def _wait_s(headers: Mapping[str, str]) -> float:
     """https://docs.slack.dev/apis/web-api/rate-limits: ``Retry-After`` is seconds."""
-    named = {name.casefold(): value for name, value in headers.items()}.get("retry-after", "")
-    return float(named) if named.isascii() and named.isdigit() else _WAIT_S
+    asked_s = retry_after_s({name.casefold(): value for name, value in headers.items()}.get("retry-after"), time.time())
+    return _WAIT_S if asked_s is None else asked_s

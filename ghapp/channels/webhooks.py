@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import aiohttp
 from yarl import URL
 
 from ghapp.core.addresses import is_public
-from ghapp.core.remote import RateLimited, Refused, Unavailable
+from ghapp.core.remote import RateLimited, Refused, Unavailable, retry_after_s
 
 TIMEOUT_S = 15
 _LEAST_WAIT_S = 30.0
@@ -50,9 +51,10 @@ def _judge(response: aiohttp.ClientResponse) -> None:
         return
     if status == 410:
         raise Refused("The receiver wants nothing any more (410).", status=status)
-    after = response.headers.get("Retry-After", "")
-    if status == 429 or (status == 503 and after):
-        wait_s = float(after) if after.isascii() and after.isdigit() else _LEAST_WAIT_S
+    asked = response.headers.get("Retry-After")
+    if status == 429 or (status == 503 and asked):
+        asked_s = retry_after_s(asked, time.time())
+        wait_s = _LEAST_WAIT_S if asked_s is None else asked_s
         raise RateLimited(f"The receiver wants to be left alone ({status}).", retry_after_s=wait_s, status=status)
     raise Unavailable(f"The receiver answered {status}.", status=status)
 

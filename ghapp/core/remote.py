@@ -1,6 +1,9 @@
 """How calls to other people's services fail: code hosts, chats, whoever takes notices. One tree, mapped from HTTP in
 one place for each of them."""
 
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
 #: Nobody is left alone for longer, whatever they ask for.
 LONGEST_S = 86_400.0
 
@@ -40,3 +43,17 @@ class NotFound(RemoteError):
 
 class Refused(RemoteError):
     """The request itself is wrong and will stay wrong (other 4xx)."""
+
+
+def retry_after_s(value: str | None, now: float) -> float | None:
+    """The seconds that a ``Retry-After`` asks for, itself seconds or a date: RFC 9110, section 10.2.3. None where
+    there is none, or nothing that can be understood. ``now`` is seconds since the epoch."""
+    if value is None:
+        return None
+    if value.isdecimal():
+        return float(value)
+    try:
+        date = parsedate_to_datetime(value)
+    except (ValueError, OverflowError):
+        return None
+    return max(0.0, date.replace(tzinfo=date.tzinfo or UTC).timestamp() - now)

@@ -5,12 +5,20 @@ https://docs.github.com/en/rest/using-the-rest-api/troubleshooting-the-rest-api
 
 import ssl
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 
 import aiohttp
 import msgspec
 
-from ghapp.core.remote import Forbidden, NotFound, RateLimited, Refused, RemoteError, Unauthorized, Unavailable
+from ghapp.core.remote import (
+    Forbidden,
+    NotFound,
+    RateLimited,
+    Refused,
+    RemoteError,
+    Unauthorized,
+    Unavailable,
+    retry_after_s,
+)
 
 #: Seconds to wait where a limit is hit and GitHub does not say how long.
 #: https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api#exceeding-the-rate-limit
@@ -65,27 +73,15 @@ def _detail(error: object) -> str:
 
 def _wait_s(status: int, headers: Mapping[str, str], said: str, now: float) -> float | None:
     """Seconds to wait, or None where no limit was hit."""
-    asked = _retry_after_s(headers.get("Retry-After"), now)
-    if asked is not None:
-        return asked
+    if (asked := headers.get("Retry-After")) is not None:
+        wait_s = retry_after_s(asked, now)
+        return UNSAID_WAIT_S if wait_s is None else max(1.0, wait_s)
     reset = headers.get("X-RateLimit-Reset", "")
     if headers.get("X-RateLimit-Remaining") == "0" and reset.isdecimal():
         return max(1.0, int(reset) - now)
     if status == 429 or "rate limit" in said.lower():
         return UNSAID_WAIT_S
     return None
-
-
-def _retry_after_s(value: str | None, now: float) -> float | None:
-    """RFC 9110, section 10.2.3: seconds or a date."""
-    if value is None:
-        return None
-    if value.strip().isdecimal():
-        return max(1.0, float(value))
-    try:
-        return max(1.0, parsedate_to_datetime(value).timestamp() - now)
-    except ValueError:
-        return UNSAID_WAIT_S
 
 
 def network_failure(error: Exception, *, host: str, total_s: float) -> Unavailable:
