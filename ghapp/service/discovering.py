@@ -4,7 +4,7 @@ A push makes its repository due at once, in the transaction of its delivery. The
 each repository when it was last pushed to, so that of those at rest nothing is asked.
 """
 
-import asyncio
+from functools import partial
 
 import structlog
 
@@ -12,7 +12,7 @@ from ghapp.core import own_config
 from ghapp.core.config import Problem
 from ghapp.core.remote import NotFound, RateLimited, Refused, RemoteError
 from ghapp.core.values import Repository
-from ghapp.service import accounts, own_configs
+from ghapp.service import accounts, own_configs, workers
 from ghapp.service.attempts import retry_ms
 from ghapp.service.context import Context, Signals
 from ghapp.store import own_configs as stored
@@ -84,13 +84,7 @@ async def look_due(ctx: Context) -> int:
     """Look at the files of the repositories that are due; how many those were."""
     now = ctx.now()
     due = await ctx.stores.main.read(lambda tx: stored.due(tx, now, BATCH))
-    gate = asyncio.Semaphore(AT_ONCE)
-
-    async def one(each: OwnConfig) -> None:
-        async with gate:
-            await _look(ctx, each)
-
-    await asyncio.gather(*(one(each) for each in due))
+    await workers.beside(due, partial(_look, ctx), AT_ONCE)
     return len(due)
 
 

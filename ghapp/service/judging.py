@@ -3,7 +3,6 @@ live has changed (protocol rule 4). What is asked of the provider is asked befor
 something has changed meanwhile, that is found there and it is asked again.
 """
 
-import asyncio
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
@@ -40,17 +39,15 @@ async def judge_due(ctx: Context) -> int:
     """Judge those whose time has come; how many they were."""
     now = ctx.now()
     due = await ctx.stores.main.read(lambda tx: stored.due(tx, now, BATCH))
-    gate = asyncio.Semaphore(AT_ONCE)
 
     async def one(deploy_id: int) -> None:
-        async with gate:
-            try:
-                await _judge(ctx, deploy_id)
-            except Exception:  # it keeps no other waiting
-                log.exception("judging failed", deploy_id=deploy_id)
-                await ctx.decide(lambda tx: deploys.save(tx, deploy_id, judge_at=lines.slow_net(now)))
+        try:
+            await _judge(ctx, deploy_id)
+        except Exception:  # it keeps no other waiting
+            log.exception("judging failed", deploy_id=deploy_id)
+            await ctx.decide(lambda tx: deploys.save(tx, deploy_id, judge_at=lines.slow_net(now)))
 
-    await asyncio.gather(*(one(deploy_id) for deploy_id in due))
+    await workers.beside(due, one, AT_ONCE)
     return len(due)
 
 

@@ -1,7 +1,5 @@
 """The outbox worker: tells providers what they should show, one writer at a time (protocol rules 16 to 18)."""
 
-import asyncio
-
 import structlog
 from structlog.contextvars import bind_contextvars
 
@@ -29,15 +27,20 @@ async def deliver_due(ctx: Context) -> int:
     """Deliver what is due, final states first; how many were tried."""
     now = ctx.now()
     notices = await ctx.stores.main.read(lambda tx: outbox.due(tx, now, BATCH))
-    gate = asyncio.Semaphore(AT_ONCE)
 
     async def one(notice: Notice) -> None:
-        async with gate:
-            if notice.deploy_id is not None:
-                bind_contextvars(deploy=await name_of(ctx, notice.deploy_id))
+        if notice.deploy_id is not None:
+            bind_contextvars(deploy=await name_of(ctx, notice.deploy_id))
+        try:
             await _deliver(ctx, notice)
+        except Exception as error:  # a third party's provider may raise anything; it keeps no other waiting
+            log.exception("a provider failed", channel=notice.channel)
+            again_at, problem = ctx.now() + retry_ms(notice.attempts), str(error)
+            await ctx.stores.main.write(
+                lambda tx: outbox.postpone(tx, notice.id, again_at, unsure=True, problem=problem)
+            )
 
-    await asyncio.gather(*(one(notice) for notice in notices))
+    await workers.beside(notices, one, AT_ONCE)
     return len(notices)
 
 

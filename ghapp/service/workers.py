@@ -1,6 +1,8 @@
 """The one loop of whoever works through what is stored: the inbox, the outbox, the judge of automatic deploys."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
 
 import structlog
 
@@ -8,6 +10,8 @@ from ghapp.service.context import Context, Signals
 from ghapp.store.base import Tx
 
 log = structlog.get_logger(__name__)
+
+Item = TypeVar("Item")
 
 #: A wake-up call may be lost with the process that gave it: look by yourself too.
 LONGEST_WAIT_S = 5.0
@@ -34,3 +38,17 @@ async def forever(
             continue
         wait_s = LONGEST_WAIT_S if due_at is None else min(LONGEST_WAIT_S, (due_at - now) / 1000)
         await Signals.wait(woken, wait_s)
+
+
+async def beside(items: Iterable[Item], do: Callable[[Item], Awaitable[None]], at_once: int) -> None:
+    """``do`` it with each, so many at a time. What ``do`` raises ends the others too, and then this: none of them
+    goes on unseen while the next round begins with the same."""
+    gate = asyncio.Semaphore(at_once)
+
+    async def one(item: Item) -> None:
+        async with gate:
+            await do(item)
+
+    async with asyncio.TaskGroup() as group:
+        for item in items:
+            group.create_task(one(item))

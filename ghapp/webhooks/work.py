@@ -1,7 +1,6 @@
 """The workers of the inbox: stored deliveries, each with its effects in one transaction. One works on those of the
 providers, in order per repository; a service that is none has one of its own, so that it holds up no provider."""
 
-import asyncio
 import random
 import traceback
 from collections.abc import Awaitable, Callable, Collection
@@ -63,7 +62,7 @@ async def work_due(ctx: Context, services: Collection[str] = ()) -> int:
     for delivery in due:
         if work := await _of_provider(ctx, delivery):
             lines.setdefault(work.key, []).append(work)
-    await asyncio.gather(*(_line(ctx, line) for line in lines.values()))
+    await workers.beside(lines.values(), partial(_line, ctx), BATCH)
     return len(due)
 
 
@@ -71,7 +70,7 @@ async def serve_due(ctx: Context, sender: str, service: Service) -> int:
     """Work on what is due of what this service sent, each delivery by itself: what people do has no order."""
     now = ctx.now()
     due = await ctx.stores.main.read(lambda tx: inbox.due(tx, now, BATCH, sender=sender))
-    await asyncio.gather(*(_line(ctx, [_Work(one, one.id, partial(service, ctx, one))]) for one in due))
+    await workers.beside(([_Work(one, one.id, partial(service, ctx, one))] for one in due), partial(_line, ctx), BATCH)
     return len(due)
 
 

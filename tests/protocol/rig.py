@@ -53,8 +53,8 @@ class MemoryProvider(WholeProvider):
 
     statuses: dict[int, list[DeploymentStatus]] = field(default_factory=dict)
     writes: int = 0
-    refusals: list[RemoteError] = field(default_factory=list)
-    lost: list[RemoteError] = field(default_factory=list)
+    refusals: list[Exception] = field(default_factory=list)
+    lost: list[Exception] = field(default_factory=list)
     gate: asyncio.Event | None = None
     waiting: int = 0
     registered: dict[str, Registered] = field(default_factory=dict)

@@ -337,6 +337,19 @@ async def test_server_errors_are_tried_again_with_growing_pauses(rig: Rig) -> No
     assert pauses[-1] >= 6_000
 
 
+@pytest.mark.parametrize("trouble", ["refusals", "lost"])
+async def test_a_provider_that_raises_anything_holds_up_no_other(rig: Rig, trouble: str) -> None:
+    setattr(rig.provider, trouble, [KeyError("a defect of somebody else's class")])
+    deploys = [await rig.deployment(), await rig.deployment("production")]
+    await rig.deliver()
+    first = [rig.shown(deploy) for deploy in deploys]
+    assert first.count(["queued"]) == (1 if trouble == "refusals" else 2)
+    await rig.pass_s(2)
+    await rig.deliver()
+    assert [rig.shown(deploy) for deploy in deploys] == [["queued"], ["queued"]]
+    assert [await owed(rig, deploy) for deploy in deploys] == [None, None]
+
+
 async def test_how_far_the_outbox_is_behind_grows_while_the_provider_is_away(rig: Rig) -> None:
     async def lag() -> float:
         return (await rig.ctx.stores.main.read(lambda tx: measuring.lags(tx, rig.ctx, rig.clock[0])))[1]
