@@ -84,7 +84,7 @@ def _as_json(place: str, parsed: Parsed) -> dict[str, Any]:
                         **{what.replace(" ", "_"): said for what, said in one.lines},
                         "warnings": one.warnings,
                     }
-                    for one in explain(app)
+                    for one in explain(app, providers.host_of(app))
                 ],
             }
             for app in parsed.apps
@@ -96,7 +96,7 @@ def _show(place: str, parsed: Parsed) -> None:
     out = Console(highlight=False, markup=False, emoji=False)
     for app in parsed.apps:
         out.print(Text(app.name, style="bold"), f"from {repository(app)}")
-        for one in explain(app):
+        for one in explain(app, providers.host_of(app)):
             out.print(Text(f"  {one.environment}", style="bold"))
             table = Table.grid(padding=(0, 2))
             for what, said in one.lines:

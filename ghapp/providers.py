@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from ghapp.core.config import AppConfig, EnvironmentConfig, Problem
+from ghapp.core.explaining import Host
 from ghapp.vcs import registry
 from ghapp.vcs.github_app import GitHubApp
 from ghapp.vcs.provider import Provider
@@ -14,6 +15,12 @@ WITH_SETTINGS: dict[str, type[Provider]] = {"github": GitHubApp}
 def class_of(name: str) -> type[Provider]:
     """Raises ValueError as `registry.provider` does."""
     return WITH_SETTINGS.get(name) or registry.provider(name)
+
+
+def host_of(app: AppConfig) -> Host:
+    """What the one that an app names can be asked. Raises ValueError as `registry.provider` does."""
+    kind = class_of(app.via)
+    return Host(people=kind.people is not Provider.people, checks=kind.checks is not Provider.checks)
 
 
 def problems(apps: Iterable[AppConfig]) -> list[Problem]:

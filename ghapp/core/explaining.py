@@ -19,8 +19,16 @@ class Explained:
     warnings: tuple[str, ...]
 
 
-def explain(app: AppConfig) -> tuple[Explained, ...]:
-    return tuple(Explained(each.name, tuple(_lines(each)), tuple(_doubts(each))) for each in app.environments)
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What the host of an app's code can be asked: who may push, and how the checks of a commit are."""
+
+    people: bool
+    checks: bool
+
+
+def explain(app: AppConfig, host: Host) -> tuple[Explained, ...]:
+    return tuple(Explained(each.name, tuple(_lines(each, host)), tuple(_doubts(each))) for each in app.environments)
 
 
 def repository(app: AppConfig) -> str:
@@ -28,15 +36,15 @@ def repository(app: AppConfig) -> str:
     return f"{app.repository or f'the only installed repository called {app.name}'}, via {app.via}"
 
 
-def _lines(one: EnvironmentConfig) -> Iterator[tuple[str, str]]:
+def _lines(one: EnvironmentConfig, host: Host) -> Iterator[tuple[str, str]]:
     if one.aliases:
         yield "also called", ", ".join(one.aliases)
     yield "command", one.deploy
     for task, command in sorted(one.tasks.items()):
         yield f"task {task}", command
-    yield "who may", _who(one)
+    yield "who may", _who(one, host)
     yield "which commits", f"those on {' or '.join(one.refs)}" if one.refs else "any"
-    yield "after", _checks(one)
+    yield "after", _checks(one, host)
     if one.auto:
         when = "once its checks are green" if one.auto.after == "checks" else "after each push"
         yield "by itself", f"{one.auto.branch}, {when}"
@@ -52,16 +60,19 @@ def _lines(one: EnvironmentConfig) -> Iterator[tuple[str, str]]:
         yield "told in", f"Slack: {', '.join(one.notify.rooms)}"
 
 
-def _who(one: EnvironmentConfig) -> str:
+def _who(one: EnvironmentConfig, host: Host) -> str:
+    anybody = "whoever may push to the repository" if host.people else "whoever has a token with the scope deploy"
     named = [*one.allow.users, *(f"team {team}" for team in one.allow.teams)]
     people = [name for name in named if not name.endswith("[bot]")]
     bots = [name for name in named if name.endswith("[bot]")]
-    return ", ".join([*(people or ["whoever may push to the repository"]), *bots])
+    return ", ".join([*(people or [anybody]), *bots])
 
 
-def _checks(one: EnvironmentConfig) -> str:
+def _checks(one: EnvironmentConfig, host: Host) -> str:
     if one.checks == ():
         return "nothing: no check is asked for"
+    if not (host.checks or one.checks_command):
+        return "nothing: the host of its code knows of no checks"
     what = f"the checks {', '.join(one.checks)}" if one.checks else "every check that the commit has"
     return f"{what}; waits for them at most {sentences.duration(one.checks_timeout_s)}"
 

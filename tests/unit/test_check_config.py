@@ -7,7 +7,7 @@ import pytest
 
 from ghapp.__main__ import main
 from ghapp.apps import parse
-from ghapp.core.explaining import explain
+from ghapp.core.explaining import Host, explain
 
 GOOD = """
 sentry:
@@ -26,15 +26,18 @@ sentry:
 """
 
 
+GITHUB = Host(people=True, checks=True)
+
+
 def warnings(environment: str, **keys: str) -> list[str]:
     lines = "".join(f"\n      {key}: {value}" for key, value in {"deploy": "'x {sha}'", **keys}.items())
     parsed = parse(f"a:\n  environments:\n    {environment}:{lines}\n")
     assert not parsed.problems, parsed.problems
-    return list(explain(parsed.apps[0])[0].warnings)
+    return list(explain(parsed.apps[0], GITHUB)[0].warnings)
 
 
 def test_what_is_deployed_where() -> None:
-    staging, production = explain(parse(GOOD).apps[0])
+    staging, production = explain(parse(GOOD).apps[0], GITHUB)
     assert dict(staging.lines)["by itself"] == "main, once its checks are green"
     assert dict(staging.lines)["who may"] == "whoever may push to the repository"
     said = dict(production.lines)
@@ -80,6 +83,28 @@ def test_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         (4, "sentry.deploy"),
         (8, "sentry.environments.production"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("keys", "who", "after"),
+    [
+        ("", "whoever has a token with the scope deploy", "nothing: the host of its code knows of no checks"),
+        ("allow: {users: [ana]}", "ana", "nothing: the host of its code knows of no checks"),
+        (
+            "checks_command: ./checks",
+            "whoever has a token with the scope deploy",
+            "every check that the commit has; waits for them at most 60 min",
+        ),
+    ],
+)
+def test_a_host_that_knows_nobody(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], keys: str, who: str, after: str
+) -> None:
+    path = tmp_path / "apps.yml"
+    path.write_text(f"a:\n  via: git\n  repository: git@h.example:o/a.git\n  deploy: x {{sha}}\n  {keys}\n")
+    assert main(["check-config", str(path), "--json"]) == 0
+    [found] = json.loads(capsys.readouterr().out)["apps"][0]["environments"]
+    assert (found["who_may"], found["after"]) == (who, after)
 
 
 def test_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
