@@ -210,13 +210,18 @@ async def test_what_is_not_stored_is_not_acknowledged(crew: Team, monkeypatch: p
 async def test_dead_between_doing_it_and_saying_so(crew: Team, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not done again, and the person hears that it was done."""
 
-    async def dies(*_: object) -> None:
-        raise asyncio.CancelledError
+    done = asyncio.Event()
 
-    monkeypatch.setattr(slack_hearing._Hearing, "_with_deploy", dies)
+    async def says_nothing(*_: object) -> None:
+        done.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(slack_hearing._Hearing, "_with_deploy", says_nothing)
     await crew.slack.socket.command(ANA, "lock staging", crew.room.id)
     sent = crew.slack.socket.sent["envelope-1"]
     worker = next(task for task in asyncio.all_tasks() if task.get_name() == "slack inbox")
+    await asyncio.wait_for(done.wait(), 10)
+    worker.cancel()
     await asyncio.wait({worker}, timeout=10)
     assert worker.done() and not sent.replies
     await crew.later(11)
