@@ -152,8 +152,7 @@ class Heroku:
 def _again_s(answer: aiohttp.ClientResponse) -> float | None:
     """After how long it may work; None where that changes nothing."""
     if answer.status == 429:
-        asked_s = retry_after_s(answer.headers.get("Retry-After"), time.time())
-        return LIMITED_S if asked_s is None else min(asked_s, LIMITED_MOST_S)
+        return min(retry_after_s(answer.headers.get("Retry-After"), time.time(), LIMITED_S), LIMITED_MOST_S)
     return TRY_AGAIN_S if answer.status >= 500 else None
 
 

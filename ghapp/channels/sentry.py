@@ -90,8 +90,7 @@ def _failure(response: aiohttp.ClientResponse, answer: bytes) -> RemoteError:
     if status == 404:
         return NotFound("Sentry knows no such organization or release; look at notify.sentry.", status=status)
     if status == 429:
-        asked_s = retry_after_s(response.headers.get("Retry-After"), time.time())
-        wait_s = _WAIT_S if asked_s is None else asked_s
+        wait_s = retry_after_s(response.headers.get("Retry-After"), time.time(), _WAIT_S)
         return RateLimited("Sentry's rate limit is reached.", retry_after_s=wait_s, status=status)
     if status in {408, 409} or status >= 500:  # 409: it works on the release's commits still
         return Unavailable(f"Sentry answered {status}.", status=status)

@@ -84,5 +84,5 @@ def _details(answer: Mapping[str, Any]) -> str:
 
 def _wait_s(headers: Mapping[str, str]) -> float:
     """https://docs.slack.dev/apis/web-api/rate-limits: ``Retry-After`` is seconds."""
-    asked_s = retry_after_s({name.casefold(): value for name, value in headers.items()}.get("retry-after"), time.time())
-    return _WAIT_S if asked_s is None else asked_s
+    asked = {name.casefold(): value for name, value in headers.items()}.get("retry-after")
+    return retry_after_s(asked, time.time(), _WAIT_S)

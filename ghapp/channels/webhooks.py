@@ -53,8 +53,7 @@ def _judge(response: aiohttp.ClientResponse) -> None:
         raise Refused("The receiver wants nothing any more (410).", status=status)
     asked = response.headers.get("Retry-After")
     if status == 429 or (status == 503 and asked):
-        asked_s = retry_after_s(asked, time.time())
-        wait_s = _LEAST_WAIT_S if asked_s is None else asked_s
+        wait_s = retry_after_s(asked, time.time(), _LEAST_WAIT_S)
         raise RateLimited(f"The receiver wants to be left alone ({status}).", retry_after_s=wait_s, status=status)
     raise Unavailable(f"The receiver answered {status}.", status=status)
 

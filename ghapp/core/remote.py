@@ -3,6 +3,9 @@ one place for each of them."""
 
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from typing import TypeVar
+
+Otherwise = TypeVar("Otherwise", float, None)
 
 #: Nobody is left alone for longer, whatever they ask for.
 LONGEST_S = 86_400.0
@@ -45,15 +48,15 @@ class Refused(RemoteError):
     """The request itself is wrong and will stay wrong (other 4xx)."""
 
 
-def retry_after_s(value: str | None, now: float) -> float | None:
-    """The seconds that a ``Retry-After`` asks for, itself seconds or a date: RFC 9110, section 10.2.3. None where
-    there is none, or nothing that can be understood. ``now`` is seconds since the epoch."""
+def retry_after_s(value: str | None, now: float, otherwise: Otherwise) -> float | Otherwise:
+    """The seconds that a ``Retry-After`` asks for, itself seconds or a date: RFC 9110, section 10.2.3. What is given
+    as ``otherwise`` where there is none, or nothing that can be understood. ``now`` is seconds since the epoch."""
     if value is None:
-        return None
+        return otherwise
     if value.isdecimal():
         return float(value)
     try:
         date = parsedate_to_datetime(value)
     except (ValueError, OverflowError):
-        return None
+        return otherwise
     return max(0.0, date.replace(tzinfo=date.tzinfo or UTC).timestamp() - now)

@@ -74,8 +74,7 @@ def _detail(error: object) -> str:
 def _wait_s(status: int, headers: Mapping[str, str], said: str, now: float) -> float | None:
     """Seconds to wait, or None where no limit was hit."""
     if (asked := headers.get("Retry-After")) is not None:
-        wait_s = retry_after_s(asked, now)
-        return UNSAID_WAIT_S if wait_s is None else max(1.0, wait_s)
+        return max(1.0, retry_after_s(asked, now, UNSAID_WAIT_S))
     reset = headers.get("X-RateLimit-Reset", "")
     if headers.get("X-RateLimit-Remaining") == "0" and reset.isdecimal():
         return max(1.0, int(reset) - now)

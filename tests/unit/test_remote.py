@@ -30,4 +30,4 @@ NOW = 1_795_700_000.0  # Thu, 26 Nov 2026 13:33:20 GMT
 )
 def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | None) -> None:
     """RFC 9110: 10.2.3, and 5.6.7 for the three forms of a date."""
-    assert retry_after_s(value, NOW) == seconds
+    assert retry_after_s(value, NOW, None) == seconds
